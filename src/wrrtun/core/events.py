@@ -1,0 +1,42 @@
+"""What the core tells its shell: facts worth a log line or a look, never per datagram."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SessionUp:
+    """A handshake ended well and its keys are in use."""
+
+    peer: str
+    session: int
+    rekeyed: bool
+
+
+@dataclass(frozen=True)
+class SessionDown:
+    """The session ended; `reason` is a word for the log."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LinkChanged:
+    """A link moved from one state to another."""
+
+    peer: str
+    link: int
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PathChanged:
+    """The peer's address on a link was validated; datagrams go there from now on."""
+
+    peer: str
+    link: int
+
+
+Event = SessionUp | SessionDown | LinkChanged | PathChanged
