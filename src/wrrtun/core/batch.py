@@ -1,0 +1,86 @@
+"""What one receive call delivered, split into runs: consecutive seqs of one session, link and kind.
+
+The kernel's UDP_GRO hands over datagrams of one sender laid end to end, equal in length but the
+last. A run is what the receiver can look at, open and join in one go.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from .wire import CONTINUES, HEADER, MAX_BATCH_DATAGRAMS, PARTIAL, SEQ_BITS, SEQ_MASK
+
+# The header of a frame that continues, less the header of the frame it continues.
+_STARTS: Final = np.uint64((CONTINUES - PARTIAL << 60) + 1)
+_FEW: Final = 3  # below this, NumPy's calls cost more than a loop
+
+
+class Run(NamedTuple):
+    """Datagrams of one session, link and class with seqs `seq` to `seq + count - 1`."""
+
+    kind: int  # wire.Kind, flags taken off
+    flags: int  # 0, PARTIAL or CONTINUES: of the first datagram
+    joined: bool  # every datagram but the first continues the one before it
+    link: int
+    session: int
+    seq: int
+    count: int
+    datagrams: memoryview
+    datagram_bytes: int  # of each but the last
+
+
+def split(data: memoryview, datagram_bytes: int) -> list[Run]:
+    """Split what was received. A datagram too short for a header yields a run of kind 0."""
+    size = len(data)
+    if not 0 < datagram_bytes < size:
+        return [_single(data)]
+    count = -(-size // datagram_bytes)
+    if count <= _FEW or datagram_bytes < HEADER.size or count > MAX_BATCH_DATAGRAMS * 16:
+        starts = range(0, size, datagram_bytes)
+        return [_single(data[start : start + datagram_bytes]) for start in starts]
+    runs = []
+    tail = data[(count - 1) * datagram_bytes :]
+    if len(tail) < HEADER.size:  # not one of ours; the others may be
+        count -= 1
+        runs.append(_single(tail))
+    headers = np.ndarray((count,), ">u8", data, strides=(datagram_bytes,)).astype(np.uint64)
+    steps = headers[1:] - headers[:-1]
+    edges = np.flatnonzero(steps != 1).tolist()
+    start = 0
+    joined = False
+    for edge in edges:
+        if edge == start and not joined and steps[edge] == _STARTS and _begins(headers[start]):
+            joined = True  # the first frame of a super-frame and the one that continues it
+            continue
+        runs.append(_run(data, datagram_bytes, int(headers[start]), start, edge + 1, joined))
+        start, joined = edge + 1, False
+    runs.append(_run(data, datagram_bytes, int(headers[start]), start, count, joined))
+    return runs
+
+
+def _begins(header: np.uint64) -> bool:
+    return int(header) >> 62 == PARTIAL >> 2
+
+
+def _run(
+    data: memoryview, datagram_bytes: int, header: int, start: int, end: int, joined: bool
+) -> Run:
+    kind = header >> 60
+    flags = 0 if kind & CONTINUES == 8 else kind & CONTINUES
+    return Run(
+        kind - flags,
+        flags,
+        joined or (flags == CONTINUES and end - start > 1),
+        header >> 56 & 0xF,
+        header >> SEQ_BITS & 0xFFFF,
+        header & SEQ_MASK,
+        end - start,
+        data[start * datagram_bytes : end * datagram_bytes],
+        datagram_bytes,
+    )
+
+
+def _single(datagram: memoryview) -> Run:
+    if len(datagram) < HEADER.size:
+        return Run(0, 0, False, 0, 0, 0, 1, datagram, len(datagram))
+    return _run(datagram, len(datagram), HEADER.unpack_from(datagram)[0], 0, 1, False)

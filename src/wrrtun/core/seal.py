@@ -1,0 +1,218 @@
+"""The two per-datagram loops: frames to sealed batches, and runs of datagrams back to frames.
+
+The nonce is four zero bytes and a 64-bit number made of class (top byte) and seq, in the order of
+bytes that Noise gives each cipher (Noise, 12.2 and 12.3). A (key, class, seq) is sealed once.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from .batch import Run
+from .errors import Drop, PeerError
+from .headers import TCP, Buffer, Headers, locate
+from .segment import Opened
+from .wire import (
+    CONTINUES,
+    HEADER,
+    MAX_BATCH_DATAGRAMS,
+    OVERHEAD_BYTES,
+    PARTIAL,
+    SEQ_BITS,
+    SEQ_MASK,
+    TAG_BYTES,
+    Kind,
+    seq_distance,
+)
+
+
+class Suite(IntEnum):
+    """The AEAD of a session; its number is part of INIT and of the Noise prologue."""
+
+    AES_256_GCM = 1
+    CHACHA20_POLY1305 = 2
+
+
+_STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint64)
+_NONCES: Final = [struct.Struct("12s" * count) for count in range(MAX_BATCH_DATAGRAMS + 1)]
+
+
+class _Aead:
+    """One key and the nonces that go with its cipher."""
+
+    def __init__(self, suite: Suite, key: bytes) -> None:
+        self.cipher = AESGCM(key) if suite is Suite.AES_256_GCM else ChaCha20Poly1305(key)
+        order = ">" if suite is Suite.AES_256_GCM else "<"
+        self._pack = struct.Struct(f"{order}4xQ").pack
+        self._slab = bytearray(12 * MAX_BATCH_DATAGRAMS)
+        self._numbers = np.ndarray(
+            (MAX_BATCH_DATAGRAMS,), f"{order}u8", self._slab, offset=4, strides=(12,)
+        )
+
+    def nonce(self, kind: int, seq: int) -> bytes:
+        return self._pack(kind << 56 | seq)
+
+    def nonces(self, kind: int, seq: int, count: int) -> tuple[bytes, ...]:
+        first = np.uint64(kind << 56 | seq)
+        if seq + count > SEQ_MASK:
+            return tuple(self.nonce(kind, seq + step & SEQ_MASK) for step in range(count))
+        np.add(_STEPS[:count], first, out=self._numbers[:count])
+        nonces: tuple[bytes, ...] = _NONCES[count].unpack_from(self._slab)
+        return nonces
+
+
+class Sealer:
+    """Seals what one session sends."""
+
+    def __init__(self, suite: Suite, key: bytes, remote_session: int) -> None:
+        self._aead = _Aead(suite, key)
+        self._session = remote_session << SEQ_BITS
+        self._next: dict[int, int] = {}
+
+    def seal(
+        self, kind: Kind, flags: int, link: int, seq: int, frames: Sequence[Buffer]
+    ) -> bytearray:
+        """Seal frames as the datagrams `seq`, `seq + 1`, ... of one batch.
+
+        All frames are equal in length but the last, which may be shorter; at most 64. `flags` are
+        the first frame's; with PARTIAL or CONTINUES the others continue the one before.
+        """
+        count = len(frames)
+        ahead = seq_distance(seq, self._next.get(kind, seq))
+        assert ahead >= 0, f"{kind.name} {seq} would be sealed twice"
+        self._next[kind] = seq + count & SEQ_MASK
+        header = (kind | flags) << 60 | link << 56 | self._session | seq
+        if count == 1:
+            packed = HEADER.pack(header)
+            nonce = self._aead.nonce(kind, seq)
+            return bytearray(packed + self._aead.cipher.encrypt(nonce, frames[0], packed))
+
+        step = len(frames[0]) + OVERHEAD_BYTES
+        size = step * (count - 1) + len(frames[-1]) + OVERHEAD_BYTES
+        batch = bytearray(size)
+        headers = np.ndarray((count,), ">u8", batch, strides=(step,))
+        follow = (kind | (CONTINUES if flags else 0)) << 60 | header & ((1 << 60) - 1)
+        np.add(_STEPS[:count], np.uint64(follow), out=headers)
+        if seq + count > SEQ_MASK:
+            base = follow & ~SEQ_MASK
+            headers[:] = [base | seq + i & SEQ_MASK for i in range(count)]
+        HEADER.pack_into(batch, 0, header)
+        view = memoryview(batch)
+        starts = range(0, size, step)
+        authenticated = [view[start : start + 8] for start in starts]
+        sealed = [view[start + 8 : start + step] for start in starts]
+        nonces = self._aead.nonces(kind, seq, count)
+        deque(map(self._aead.cipher.encrypt_into, nonces, frames, authenticated, sealed), 0)
+        return batch
+
+
+class Opener:
+    """Opens what one session receives."""
+
+    def __init__(self, suite: Suite, key: bytes) -> None:
+        self._aead = _Aead(suite, key)
+
+    def open(self, run: Run) -> tuple[list[Opened], int]:
+        """Open a run; return what is authentic, in order, and how many datagrams were not."""
+        if run.joined and run.count <= MAX_BATCH_DATAGRAMS:
+            try:
+                joined = self._open_joined(run)
+            except InvalidTag:
+                joined = None
+            if joined is not None:
+                return [joined], 0
+        opened = []
+        bad = 0
+        for index in range(run.count):
+            try:
+                opened.append(self._open_one(run, index))
+            except InvalidTag:
+                bad += 1
+        return opened, bad
+
+    def open_message(self, run: Run) -> bytes:
+        """Open a lone datagram; raise PeerError(BAD_TAG)."""
+        try:
+            return self._decrypt(run, 0)
+        except InvalidTag:
+            raise PeerError(Drop.BAD_TAG) from None
+
+    def _decrypt(self, run: Run, index: int) -> bytes:
+        start = index * run.datagram_bytes
+        datagram = run.datagrams[start : start + run.datagram_bytes]
+        if len(datagram) < OVERHEAD_BYTES:
+            raise InvalidTag
+        nonce = self._aead.nonce(run.kind, run.seq + index & SEQ_MASK)
+        return self._aead.cipher.decrypt(nonce, datagram[8:], datagram[:8])
+
+    def _open_one(self, run: Run, index: int) -> Opened:
+        frame = self._decrypt(run, index)
+        flags = run.flags
+        if index and run.joined:
+            flags = CONTINUES
+        seq = run.seq + index & SEQ_MASK
+        headers = locate(frame) if flags else None
+        if flags and headers is None:
+            raise InvalidTag  # a peer that calls partial what has no such checksum: drop the frame
+        return _opened(seq, 1, frame, flags, headers, frame)
+
+    def _open_joined(self, run: Run) -> Opened | None:
+        """Open the last datagram, then the others backwards, each over the next one's headers.
+
+        So the payloads come to lie end to end behind the first frame's headers. The input stays
+        as it was: after a bad tag, the datagrams can still be opened one by one.
+        """
+        count, step = run.count, run.datagram_bytes
+        last = self._decrypt(run, count - 1)
+        headers = locate(last)
+        if headers is None:
+            return None
+        stride = step - OVERHEAD_BYTES - headers.payload
+        if stride <= 0 or len(last) > step - OVERHEAD_BYTES:
+            return None
+        whole = (count - 1) * stride + headers.payload
+        data = bytearray(whole + len(last) - headers.payload)
+        data[whole:] = last[headers.payload :]
+        view = memoryview(data)
+        datagrams = run.datagrams
+        frame_bytes = step - OVERHEAD_BYTES
+        nonces = self._aead.nonces(run.kind, run.seq, count)
+        starts = range((count - 2) * step, -1, -step)
+        deque(
+            map(
+                self._aead.cipher.decrypt_into,
+                nonces[count - 2 :: -1] if count > 2 else nonces[:1],
+                [datagrams[start + 8 : start + step] for start in starts],
+                [datagrams[start : start + 8] for start in starts],
+                [
+                    view[start : start + frame_bytes]
+                    for start in range((count - 2) * stride, -1, -stride)
+                ],
+            ),
+            0,
+        )
+        if locate(view) != headers:
+            return None
+        return _opened(run.seq, count, data, run.flags or PARTIAL, headers, last)
+
+
+def _opened(
+    seq: int, count: int, data: Buffer, flags: int, headers: Headers | None, last: bytes
+) -> Opened:
+    if headers is None:
+        return Opened(seq, count, data, flags, None, 0, 0)
+    segment_bytes = (len(data) - headers.payload) if count == 1 else 0
+    if count > 1:
+        tail = len(last) - headers.payload
+        segment_bytes = (len(data) - headers.payload - tail) // (count - 1)
+    last_flags = last[headers.transport + 13] if headers.protocol == TCP else 0
+    return Opened(seq, count, data, flags, headers, segment_bytes, last_flags)
+
+
+assert TAG_BYTES == 16
