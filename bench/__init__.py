@@ -1,0 +1,1 @@
+"""The lab: emulated lines, traffic over them, and what the tunnel makes of it."""
