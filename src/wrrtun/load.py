@@ -1,0 +1,216 @@
+"""Build the configuration of a client or a server, checking what its values mean together."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from .config import (
+    DEFAULT_DEVICE,
+    NO_PSK,
+    ClientConfig,
+    LinkConfig,
+    PeerConfig,
+    ServerConfig,
+    default_control_socket,
+)
+from .config_file import (
+    ClientTable,
+    PeerTable,
+    ServerTable,
+    Source,
+    Texts,
+    as_list,
+    not_allowed,
+    read_addresses,
+    read_bridge,
+    read_limits,
+    read_mtu,
+    read_socket,
+    read_source,
+    read_table,
+)
+from .core.errors import ConfigError
+from .core.wire import MAX_LINKS
+from .keys import encode_key, parse_public_key, public_key_of, read_key_file
+from .options import (
+    count_up,
+    parse_device,
+    parse_link,
+    parse_listen,
+    parse_peer,
+    parse_peer_name,
+    parse_server,
+    quoted,
+)
+
+# Options of the server that belong to its peers' devices, not to the server.
+PEER_OPTIONS: Final = {"dev", "address", "psk_file", "bridge", "mtu"}
+
+
+def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfig:
+    """Read what `wrrtun client` runs on; `options` holds the keys given on the command line."""
+    values, source = read_source("client", path, options)
+    table = read_table(ClientTable, values, source)
+    server, server_key = table.server, table.server_key
+    if server is None:
+        raise source.missing("server")
+    if server_key is None:
+        raise source.missing("server_key")
+    private_key = _read_private_key(table.key_file, source)
+    with source.naming("server"):
+        server_host, server_port = parse_server(server)
+    with source.naming("server_key"):
+        server_public_key = parse_public_key(server_key)
+        if server_public_key == public_key_of(private_key):
+            raise ConfigError("this is our own public key; the server's is needed")
+    with source.naming("dev"):
+        device = parse_device(table.dev)
+    addresses = read_addresses(table.address, source)
+    return ClientConfig(
+        server_host=server_host,
+        server_port=server_port,
+        server_public_key=server_public_key,
+        private_key=private_key,
+        psk=_read_psk(table.psk_file, source),
+        links=_read_links(table.link, device, source),
+        device=device,
+        addresses=addresses,
+        bridge=read_bridge(table.bridge, device, source),
+        mtu=read_mtu(table.mtu, addresses, source),
+        cipher=table.cipher,
+        control_socket=read_socket(table.socket, default_control_socket("client"), source),
+        limits=read_limits(table.limits, source),
+    )
+
+
+def load_server(path: Path | None, options: Mapping[str, object]) -> ServerConfig:
+    """Read what `wrrtun server` runs on; `options` holds the keys given on the command line."""
+    own = {key: value for key, value in options.items() if key not in PEER_OPTIONS}
+    values, source = read_source("server", path, own)
+    table = read_table(ServerTable, values, source)
+    if table.listen is None:
+        raise source.missing("listen")
+    private_key = _read_private_key(table.key_file, source)
+    with source.naming("listen"):
+        listen_address, listen_port = parse_listen(str(table.listen))
+    return ServerConfig(
+        listen_address=listen_address,
+        listen_port=listen_port,
+        private_key=private_key,
+        peers=_read_peers(table.peer, options, private_key, source),
+        control_socket=read_socket(table.socket, default_control_socket("server"), source),
+        limits=read_limits(table.limits, source),
+    )
+
+
+def _read_private_key(value: str | None, source: Source) -> bytes:
+    if value is None:
+        raise source.missing("key_file")
+    with source.naming("key_file"):
+        return read_key_file(source.file_name("key_file", value))
+
+
+def _read_psk(value: str | None, source: Source) -> bytes:
+    if value is None:
+        return NO_PSK
+    with source.naming("psk_file"):
+        return read_key_file(source.file_name("psk_file", value))
+
+
+def _read_links(texts: Texts, device: str, source: Source) -> tuple[LinkConfig, ...]:
+    with source.naming("link"):
+        links = tuple(parse_link(text) for text in as_list(texts))
+        if not links:
+            raise source.missing("link")
+        if len(links) > MAX_LINKS:
+            raise ConfigError(f"there are {len(links)} links; {MAX_LINKS} is the most")
+        seen = set()
+        for link in links:
+            if link.where in seen:
+                raise ConfigError(f"{quoted(link.where)} is given twice")
+            if link.device is not None and link.device.partition(":")[0] == device:
+                raise ConfigError(f"{quoted(link.where)} is the tunnel's own device")
+            seen.add(link.where)
+    return links
+
+
+def _read_peers(
+    values: list[Any], options: Mapping[str, object], private_key: bytes, source: Source
+) -> tuple[PeerConfig, ...]:
+    """Read [[peer]] or --peer. Options on devices hold for all of them, --address for the first."""
+    if not values:
+        raise source.missing("peer")
+    tables, sources = [], []
+    for index, value in enumerate(values):
+        overrides = {
+            key: options[key]
+            for key in options.keys() & PEER_OPTIONS
+            if index == 0 or key != "address"
+        }
+        inner = replace(source, options=overrides, part=f"peer {index + 1}: ")
+        tables.append(read_table(PeerTable, _peer_keys(value, source) | overrides, inner))
+        sources.append(inner)
+    with sources[0].naming("dev"):
+        devices = _device_names(tables, options.get("dev"))
+    peers: list[PeerConfig] = []
+    for table, inner, device in zip(tables, sources, devices, strict=True):
+        peer = _read_peer(table, device, inner)
+        if peer.public_key == public_key_of(private_key):
+            raise ConfigError(f"peer {peer.name} has our own public key; its own is needed")
+        _refuse_twins(peer, peers)
+        peers.append(peer)
+    return tuple(peers)
+
+
+def _peer_keys(value: object, source: Source) -> dict[str, Any]:
+    """Take a [[peer]] as it is, and a --peer apart."""
+    if isinstance(value, dict):
+        return value
+    if "peer" not in source.options:
+        raise not_allowed("peer", value, source)
+    with source.naming("peer"):
+        name, key = parse_peer(str(value))
+    return {"name": name, "public_key": encode_key(key)}
+
+
+def _device_names(tables: list[PeerTable], first: object) -> list[str]:
+    """Count up from the first one, or fill the gaps in what the file names."""
+    if first is not None:
+        return count_up(str(first), len(tables))
+    taken = {table.dev for table in tables}
+    free = (name for name in count_up(DEFAULT_DEVICE, 2 * len(tables)) if name not in taken)
+    return [next(free) if table.dev is None else table.dev for table in tables]
+
+
+def _read_peer(table: PeerTable, device: str, source: Source) -> PeerConfig:
+    if table.name is None:
+        raise source.missing("name")
+    if table.public_key is None:
+        raise source.missing("public_key")
+    with source.naming("name"):
+        parse_peer_name(table.name)
+    with source.naming("public_key"):
+        public_key = parse_public_key(table.public_key)
+    with source.naming("dev"):
+        parse_device(device)
+    addresses = read_addresses(table.address, source)
+    return PeerConfig(
+        name=table.name,
+        public_key=public_key,
+        psk=_read_psk(table.psk_file, source),
+        device=device,
+        addresses=addresses,
+        bridge=read_bridge(table.bridge, device, source),
+        mtu=read_mtu(table.mtu, addresses, source),
+    )
+
+
+def _refuse_twins(peer: PeerConfig, others: list[PeerConfig]) -> None:
+    for other in others:
+        if peer.name == other.name:
+            raise ConfigError(f"two peers are named {peer.name}")
+        if peer.public_key == other.public_key:
+            raise ConfigError(f"peers {other.name} and {peer.name} have the same public key")
+        if peer.device == other.device:
+            raise ConfigError(f"peers {other.name} and {peer.name} both want {peer.device}")
