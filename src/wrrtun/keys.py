@@ -19,6 +19,7 @@ from .core.errors import ConfigError
 
 KEY_BYTES: Final = 32
 KEY_CHARACTERS: Final = 44
+MAX_KEY_FILE_BYTES: Final = KEY_CHARACTERS + 3  # enough to see that there is too much
 FIELD_PRIME: Final = 2**255 - 19
 
 
@@ -85,12 +86,12 @@ def read_key_file(path: Path) -> bytes:
         raise ConfigError(f"{str(path)!r} is not a file name") from None
     try:
         _check_owner(path, os.fstat(descriptor))
-        content = os.read(descriptor, KEY_CHARACTERS + 3)
+        content = os.read(descriptor, MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    return _parse_content(path, content)
+    return parse_key_content(str(path), content)
 
 
 def write_key_file(path: Path, key: str) -> None:
@@ -111,6 +112,20 @@ def write_key_file(path: Path, key: str) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
 
 
+def parse_key_content(name: str, content: bytes) -> bytes:
+    """Read what a key file holds: one key, and one newline at most."""
+    if b"\r" in content:
+        raise ConfigError(f"{name} has Windows line ends (CRLF); write the key with wrrtun genkey")
+    try:
+        text = content.decode("ascii")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} holds no key: it is not base64 text") from None
+    try:
+        return parse_key(text.removesuffix("\n"))
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
 def _looks_like_a_key(text: str) -> bool:
     try:
         return len(base64.b64decode(text, validate=True)) == KEY_BYTES
@@ -128,16 +143,3 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
             f"{path} has mode {stat.S_IMODE(status.st_mode):04o}, so others can use it; "
             f"make a new key if they did, then chmod 600 {path}"
         )
-
-
-def _parse_content(path: Path, content: bytes) -> bytes:
-    if b"\r" in content:
-        raise ConfigError(f"{path} has Windows line ends (CRLF); write the key with wrrtun genkey")
-    try:
-        text = content.decode("ascii")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} holds no key: it is not base64 text") from None
-    try:
-        return parse_key(text.removesuffix("\n"))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
