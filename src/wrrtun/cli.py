@@ -7,7 +7,7 @@ click's usage message and exit code 2; neither in a traceback.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -95,7 +95,7 @@ def pubkey(file: Path | None) -> None:
     The public key is what the other end is given: it is no secret.
     """
     if file is None:
-        content = click.get_binary_stream("stdin").read(MAX_KEY_FILE_BYTES)
+        content = sys.stdin.buffer.read(MAX_KEY_FILE_BYTES)
         private_key = parse_key_content("standard input", content)
     else:
         private_key = read_key_file(file)
@@ -104,7 +104,7 @@ def pubkey(file: Path | None) -> None:
 
 def end_options(role: Role) -> Callable[[Command], Command]:
     """Give a command the options that both ends have."""
-    options: Final = (
+    options: tuple[Callable[[Any], Any], ...] = (
         click.option(
             "--config",
             type=click.Path(path_type=Path),
