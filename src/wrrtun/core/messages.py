@@ -1,0 +1,277 @@
+"""What handshakes and control datagrams say: bytes on one side, frozen dataclasses on the other.
+
+    Init, Response, Cookie   handshake datagrams as they stand before their MACs
+    Hello, Welcome           the sealed payloads of INIT and RESPONSE
+    ControlMessage           the plaintext of a CONTROL datagram: a kind byte, then the layout
+
+Times are microseconds of the sender's monotonic clock unless said otherwise, seqs are 40 bits,
+links are numbers 0 to 14, tokens are 8 bytes. A message is read whole or refused with PeerError:
+BAD_HANDSHAKE (or BAD_VERSION) for the first two groups, BAD_MESSAGE for the last.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from . import layouts
+from .errors import Drop, PeerError
+from .layouts import Layout
+from .wire import MAX_LINKS
+
+PROTOCOL_VERSION: Final = 1
+MAX_NACK_RANGES: Final = 64
+MAX_REPORT_SAMPLES: Final = 8
+
+
+@dataclass(frozen=True)
+class Init:
+    """The client asks for a session; datagrams to it shall carry `session`, which is not 0."""
+
+    suite: int
+    session: int
+    noise: bytes
+    version: int = PROTOCOL_VERSION
+
+    def encode(self) -> bytes:
+        """Write what comes before the MACs."""
+        return layouts.INIT.build(vars(self))
+
+
+@dataclass(frozen=True)
+class Response:
+    """The server answers INIT `client_session`; datagrams to it shall carry `session`."""
+
+    client_session: int
+    session: int
+    noise: bytes
+
+    def encode(self) -> bytes:
+        """Write what comes before the MAC."""
+        return layouts.RESPONSE.build(vars(self))
+
+
+@dataclass(frozen=True)
+class Cookie:
+    """The server answers INIT `client_session` with a sealed cookie instead of a session."""
+
+    client_session: int
+    nonce: bytes  # 24 bytes
+    sealed: bytes  # 16 bytes and a tag
+
+    def encode(self) -> bytes:
+        """Write the whole datagram; it has no MAC."""
+        return layouts.COOKIE.build(vars(self))
+
+
+@dataclass(frozen=True)
+class LinkOffer:
+    """One link of the client; down is towards the client. Weights from 0.001; rate 0: unknown."""
+
+    number: int
+    weight_down: float
+    weight_up: float
+    rate_down_bits_per_second: int
+    rate_up_bits_per_second: int
+
+
+@dataclass(frozen=True)
+class Hello:
+    """INIT's payload.
+
+    The timestamp is wall clock and grows with every INIT of a run; `boot_id` (16 bytes) is drawn
+    once for each run; `cookie` (16 bytes) is the last that the server gave, or zeros.
+    """
+
+    timestamp_us: int
+    boot_id: bytes
+    cookie: bytes
+    next_bulk_seq: int
+    mtu: int
+    links: tuple[LinkOffer, ...]
+
+    def encode(self) -> bytes:
+        """Write the payload."""
+        links = [
+            vars(link)
+            | {
+                "weight_down_thousandths": round(link.weight_down * 1000),
+                "weight_up_thousandths": round(link.weight_up * 1000),
+            }
+            for link in self.links
+        ]
+        return layouts.HELLO.build(vars(self) | {"links": links})
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """RESPONSE's payload."""
+
+    boot_id: bytes
+    next_bulk_seq: int
+    mtu: int
+
+    def encode(self) -> bytes:
+        """Write the payload."""
+        return layouts.WELCOME.build(vars(self))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Asks for a ProbeReply on the same link.
+
+    `sent_datagrams` counts what the sender has put on this link so far: the link keeps order, so
+    the receiver's own count tells what was lost. `token` echoes the last challenge, or zeros.
+    """
+
+    probe_id: int
+    sent_us: int
+    sent_datagrams: int
+    next_bulk_seq: int
+    token: bytes
+
+
+@dataclass(frozen=True)
+class ProbeReply:
+    """Answers a Probe; `token` challenges the address that the probe came from."""
+
+    probe_id: int
+    probe_sent_us: int
+    received_us: int
+    received_datagrams: int
+    token: bytes
+
+
+@dataclass(frozen=True)
+class LinkReport:
+    """What arrived over one link so far, its floor, and up to 8 (seq, arrival_us) of late."""
+
+    link: int
+    bulk_datagrams: int
+    wire_bytes: int
+    floor: int
+    samples: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What arrived. A link takes 22 to 126 bytes: many links may need several reports."""
+
+    links: tuple[LinkReport, ...]
+
+
+@dataclass(frozen=True)
+class Nack:
+    """Bulk seqs known to be lost: up to 64 times (first, count), counts from 1 to 65 535."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The next bulk datagram on this link will be `next_bulk_seq` or later."""
+
+    next_bulk_seq: int
+
+
+@dataclass(frozen=True)
+class Bye:
+    """The sender ends the session."""
+
+    reason: int
+
+
+ControlMessage = Probe | ProbeReply | Report | Nack | Marker | Bye
+
+
+def parse_init(data: bytes) -> Init:
+    """Read an INIT without its MACs."""
+    fields = layouts.INIT.parse(data)
+    if fields.version != PROTOCOL_VERSION:
+        raise PeerError(Drop.BAD_VERSION, f"version {fields.version}")
+    _require(fields.session != 0, Drop.BAD_HANDSHAKE, "session 0")
+    return Init(fields.suite, fields.session, fields.noise)
+
+
+def parse_response(data: bytes) -> Response:
+    """Read a RESPONSE without its MAC."""
+    fields = layouts.RESPONSE.parse(data)
+    _require(fields.session != 0, Drop.BAD_HANDSHAKE, "session 0")
+    return Response(fields.client_session, fields.session, fields.noise)
+
+
+def parse_cookie(data: bytes) -> Cookie:
+    """Read a COOKIE."""
+    fields = layouts.COOKIE.parse(data)
+    return Cookie(fields.client_session, fields.nonce, fields.sealed)
+
+
+def parse_hello(data: bytes) -> Hello:
+    """Read INIT's payload."""
+    fields = layouts.HELLO.parse(data)
+    links = tuple(_make_offer(link) for link in fields.links)
+    numbers = {link.number for link in links}
+    _require(0 < len(numbers) == len(links), Drop.BAD_HANDSHAKE, "no links, or one twice")
+    return Hello(
+        fields.timestamp_us, fields.boot_id, fields.cookie, fields.next_bulk_seq, fields.mtu, links
+    )
+
+
+def parse_welcome(data: bytes) -> Welcome:
+    """Read RESPONSE's payload."""
+    fields = layouts.WELCOME.parse(data)
+    return Welcome(fields.boot_id, fields.next_bulk_seq, fields.mtu)
+
+
+def encode_control(message: ControlMessage) -> bytes:
+    """Write a control message; values that do not fit raise ValueError or struct.error."""
+    kind, layout = _KINDS[type(message)]
+    fields: dict[str, Any] = vars(message)
+    if isinstance(message, Report):
+        fields = {"links": [vars(link) for link in message.links]}
+    return kind + layout.build(fields)
+
+
+def parse_control(data: bytes) -> ControlMessage:
+    """Read the plaintext of a control datagram, or raise PeerError."""
+    _require(data[:1] in _CONTROL, Drop.BAD_MESSAGE, "no control message that we know")
+    layout, _, make = _CONTROL[data[:1]]
+    return make(**layout.parse(data[1:]))
+
+
+def _make_report(links: list[Any]) -> Report:
+    for link in links:
+        _require(link.link < MAX_LINKS, Drop.BAD_MESSAGE, f"link {link.link}")
+        _require(len(link.samples) <= MAX_REPORT_SAMPLES, Drop.BAD_MESSAGE, "too many samples")
+        link.samples = tuple((seq, arrival_us) for seq, arrival_us in link.samples)
+    return Report(tuple(LinkReport(**link) for link in links))
+
+
+def _make_nack(ranges: list[list[int]]) -> Nack:
+    _require(len(ranges) <= MAX_NACK_RANGES, Drop.BAD_MESSAGE, f"{len(ranges)} ranges")
+    _require(all(count for _, count in ranges), Drop.BAD_MESSAGE, "an empty range")
+    return Nack(tuple((first, count) for first, count in ranges))
+
+
+def _make_offer(link: Any) -> LinkOffer:
+    weights = link.weight_down_thousandths, link.weight_up_thousandths
+    _require(link.number < MAX_LINKS, Drop.BAD_HANDSHAKE, f"link {link.number}")
+    _require(all(weights), Drop.BAD_HANDSHAKE, "a link without weight")
+    rates = link.rate_down_bits_per_second, link.rate_up_bits_per_second
+    return LinkOffer(link.number, weights[0] / 1000, weights[1] / 1000, *rates)
+
+
+def _require(condition: bool, refusal: Drop, detail: str) -> None:
+    if not condition:
+        raise PeerError(refusal, detail)
+
+
+# The kind byte, what follows it, the class, and how it is made from the fields.
+_CONTROL: Final[dict[bytes, tuple[Layout, type, Callable[..., ControlMessage]]]] = {
+    b"\1": (layouts.PROBE, Probe, Probe),
+    b"\2": (layouts.PROBE_REPLY, ProbeReply, ProbeReply),
+    b"\3": (layouts.REPORT, Report, _make_report),
+    b"\4": (layouts.NACK, Nack, _make_nack),
+    b"\5": (layouts.MARKER, Marker, Marker),
+    b"\6": (layouts.BYE, Bye, Bye),
+}
+_KINDS: Final = {cls: (kind, layout) for kind, (layout, cls, _) in _CONTROL.items()}
