@@ -65,7 +65,6 @@ RESULTS: Final = {
     errno.ENXIO: SendResult.DEVICE_GONE,
 }
 
-
 # What the kernel says when it will not cut a batch: no checksum offload on the device (EIO, before
 # Linux 6.11), or a segment longer than the MTU (EINVAL; sent singly, it says EMSGSIZE).
 UNSEGMENTABLE: Final = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
@@ -126,7 +125,7 @@ class BatchSocket:
         return None
 
     def _transmit(self, batch: Readable, segment_bytes: int, path: Path) -> None:
-        """Send the batch in one call, or raise what the kernel says."""
+        """Send the batch in one call, or raise what the kernel says; 0 segment_bytes: uncut."""
         raise NotImplementedError
 
     def _send(self, batch: Readable, segment_bytes: int, path: Path) -> SendResult:
@@ -146,7 +145,7 @@ class BatchSocket:
         for _attempt in range(2):
             if RESULTS.get(error.errno or 0) is SendResult.WOULD_BLOCK:
                 break
-            if len(batch) > segment_bytes and error.errno in UNSEGMENTABLE:
+            if 0 < segment_bytes < len(batch) and error.errno in UNSEGMENTABLE:
                 self.segmented = error.errno == errno.EINVAL
                 return self._send_singly(batch, segment_bytes, path)
             try:
@@ -156,12 +155,30 @@ class BatchSocket:
             else:
                 return SendResult.OK
         self.last_error = error.errno or 0
-        return RESULTS.get(self.last_error, SendResult.REFUSED_BY_SYSTEM)
+        result = RESULTS.get(self.last_error, SendResult.REFUSED_BY_SYSTEM)
+        if result is SendResult.UNREACHABLE and self._device_is_gone():
+            return SendResult.DEVICE_GONE
+        return result
+
+    def _device_is_gone(self) -> bool:
+        """Tell whether the device that this socket is bound to was deleted.
+
+        The kernel says ENODEV only to IPv4, and only while another route leads there.
+        """
+        try:
+            self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+        except OSError:
+            return True
+        return False
 
     def _send_singly(self, batch: Readable, segment_bytes: int, path: Path) -> SendResult:
         whole = memoryview(batch)
         for start in range(0, len(whole), segment_bytes):
-            result = self._send(whole[start : start + segment_bytes], segment_bytes, path)
-            if result is not SendResult.OK:
-                return result
+            datagram = whole[start : start + segment_bytes]
+            try:
+                self._transmit(datagram, 0, path)
+            except OSError as error:
+                result = self._send_again(datagram, 0, path, error)
+                if result is not SendResult.OK:
+                    return result
         return SendResult.OK

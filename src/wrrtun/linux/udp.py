@@ -126,18 +126,19 @@ class ClientSocket(BatchSocket):
 
     def _transmit(self, batch: Readable, segment_bytes: int, _path: Path) -> None:
         # As a socket option the segment size costs one call when it changes (0.4 us); as ancillary
-        # data it costs the same with every send. It leaves a shorter datagram alone.
+        # data it costs the same with every send. It leaves a shorter datagram alone, except where
+        # the kernel cannot cut at all: there a batch's fallback needs it off (0).
         size = len(batch)
-        if size > segment_bytes:
-            if self._segment_bytes != segment_bytes:
-                self._set_segment(segment_bytes)
-        elif 0 < self._segment_bytes < size:
-            self._set_segment(0)
+        if 0 < segment_bytes < size:
+            wanted = segment_bytes
+        elif segment_bytes and size <= self._segment_bytes:
+            wanted = self._segment_bytes
+        else:
+            wanted = 0
+        if wanted != self._segment_bytes:
+            self._socket.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, wanted)
+            self._segment_bytes = wanted
         self._send_plain(batch)
-
-    def _set_segment(self, segment_bytes: int) -> None:
-        self._socket.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, segment_bytes)
-        self._segment_bytes = segment_bytes
 
 
 class ServerSocket(BatchSocket):
@@ -204,7 +205,7 @@ class ServerSocket(BatchSocket):
         return self._send(batch, segment_bytes, path)
 
     def _transmit(self, batch: Readable, segment_bytes: int, path: Path) -> None:
-        key = (path.local, segment_bytes if len(batch) > segment_bytes else 0)
+        key = (path.local, segment_bytes if segment_bytes < len(batch) else 0)
         ancillary = self._ancillaries.get(key) or self._make_ancillary(*key)
         self._sendmsg((batch,), ancillary, 0, path.remote)
 
