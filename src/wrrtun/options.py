@@ -41,7 +41,7 @@ _NUMBER_AND_UNIT: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,
 _DEVICE: Final = re.compile(r"(?!\.{1,2}$)[!-$&-.0-9;-~]+")
 _DEVICE_NUMBER: Final = re.compile(r"(.*?)([0-9]{0,9})")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
-_ONLY_DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
+_ONLY_DIGITS_AND_DOTS: Final = re.compile(r"[0-9][0-9.]*")
 _PEER_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_PEER_NAME_CHARACTERS - 1}}}")
 _MAX_QUOTED_CHARACTERS: Final = 80
 
