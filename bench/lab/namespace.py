@@ -1,0 +1,131 @@
+"""A network namespace: made, entered, run in, removed with everything that still runs in it."""
+
+import contextlib
+import itertools
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pyroute2 import IPRoute, netns
+
+STOP_SECONDS: Final = 3.0
+
+_ROOM: Final = Path("/run/netns")
+_NAME: Final = re.compile(r"wrrlab-(\d+)-")
+_numbers: Final = itertools.count()
+
+
+class Namespace:
+    """A named network namespace of this process; its name starts with wrrlab, our pid, a number."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._processes: list[subprocess.Popen[Any]] = []
+        with self.entered():
+            self.iproute = IPRoute()
+
+    @classmethod
+    def create(cls, role: str) -> "Namespace":
+        """Make a namespace with its loopback up, after removing those of dead processes."""
+        _remove_leftovers()
+        name = f"wrrlab-{os.getpid()}-{next(_numbers)}-{role}"
+        netns.create(name)
+        namespace = cls(name)
+        namespace.iproute.link("set", index=1, state="up")
+        return namespace
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Put this thread into the namespace: sockets made now live in it, wherever used later."""
+        netns.pushns(self.name)
+        try:
+            yield
+        finally:
+            netns.popns()
+
+    def index(self, device: str) -> int:
+        """Interface index of a device."""
+        found = self.iproute.link_lookup(ifname=device)
+        if not found:
+            raise LookupError(f"no device {device} in {self.name}")
+        return int(found[0])
+
+    def sysctl(self, settings: Mapping[str, str | int]) -> None:
+        """Write settings, named by their path under /proc/sys/net."""
+        with self.entered():
+            for path, value in settings.items():
+                Path("/proc/sys/net", path).write_text(str(value))
+
+    def counters(self, device: str) -> Mapping[str, int]:
+        """A device's counters: rx_packets, tx_bytes, ... as rtnl_link_stats64 names them."""
+        (link,) = self.iproute.get_links(self.index(device))
+        stats: Mapping[str, int] = link.get_attr("IFLA_STATS64")
+        return stats
+
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a program in the namespace; it is killed when the namespace is removed."""
+        process = subprocess.Popen(
+            ["nsenter", f"--net={_ROOM / self.name}", "--", *argv], **options
+        )
+        self._processes.append(process)
+        return process
+
+    def run(self, argv: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end and return its exit code and what it wrote.
+
+        Raises subprocess.TimeoutExpired after `timeout_seconds`, when the program is dead.
+        """
+        pipe = subprocess.PIPE
+        process = self.popen(argv, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, text=True)
+        try:
+            out, err = process.communicate(timeout=timeout_seconds)
+        finally:
+            self._processes.remove(process)
+            _stop(process)
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+    def remove(self) -> None:
+        """End what was started here and remove the namespace with its devices."""
+        for process in self._processes:
+            _stop(process)
+        self._processes.clear()
+        self.iproute.close()
+        netns.remove(self.name)
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    """Ask a process to end; make it end if it does not within STOP_SECONDS."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _remove_leftovers() -> None:
+    """Remove namespaces whose maker was killed before it could."""
+    for name in netns.listnetns():
+        made_by = _NAME.match(name)
+        if made_by and not Path("/proc", made_by[1]).exists():
+            with contextlib.suppress(OSError):  # another lab was faster
+                netns.remove(name)

@@ -1,0 +1,63 @@
+"""Is there a netem in this kernel, and what is it told for one direction of a line."""
+
+import os
+from typing import Any, Final
+
+from pyroute2 import IPRoute, NetlinkError
+from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST
+from pyroute2.netlink.rtnl import RTM_NEWQDISC, TC_H_ROOT
+from pyroute2.netlink.rtnl.tcmsg import tcmsg
+from pyroute2.netlink.rtnl.tcmsg.sched_netem import get_parameters
+
+from bench.lab.namespace import Namespace
+from bench.profiles import Direction
+
+PACKET_BYTES: Final = 1500
+ETHERNET_BYTES: Final = 14
+HANDLE: Final = 0x10000  # 1:0
+
+
+def available() -> bool:
+    """Tell whether we may make a namespace here and put netem on a device in it."""
+    if os.geteuid() != 0:
+        return False
+    with Namespace.create("probe") as namespace:
+        try:
+            namespace.iproute.tc("add", "netem", 1, HANDLE, delay=1000)
+        except NetlinkError:
+            return False
+    return True
+
+
+def shape(iproute: IPRoute, device_index: int, direction: Direction) -> None:
+    """Make a device send as `direction` says; replaces what it was told before."""
+    # Not iproute.tc(): pyroute2 0.9.7 also puts netem's `rate` into the message as TCA_RATE, a
+    # different thing, and fails.
+    message = tcmsg()
+    message["index"] = device_index
+    message["parent"] = TC_H_ROOT
+    message["handle"] = HANDLE
+    message["attrs"] = [
+        ("TCA_KIND", "netem"),
+        ("TCA_OPTIONS", get_parameters(_settings(direction))),
+    ]
+    message["header"]["type"] = RTM_NEWQDISC
+    message["header"]["flags"] = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
+    iproute.nlm_request_batch([message])
+
+
+def _settings(direction: Direction) -> dict[str, Any]:
+    """The settings in pyroute2's units: bytes per second, microseconds, percent.
+
+    `limit` is in packets, and counts those in the delay line too.
+    """
+    bytes_per_second = direction.rate_bits_per_second / 8
+    held_seconds = direction.delay_seconds + direction.jitter_seconds + direction.buffer_seconds
+    return {
+        "rate": round(bytes_per_second),
+        "packet_overhead": -ETHERNET_BYTES,
+        "delay": round(direction.delay_seconds * 1e6),
+        "jitter": round(direction.jitter_seconds * 1e6),
+        "loss": direction.loss * 100,
+        "limit": max(round(bytes_per_second * held_seconds / PACKET_BYTES), 10),
+    }
