@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from tests.core.handshaking import LOW_ORDER_POINTS
 from wrrtun.core.errors import Drop, PeerError
 from wrrtun.core.noise import CipherState, HandshakeState
 
@@ -14,21 +15,6 @@ EXCERPT = Path(__file__).with_name("noise_vectors_excerpt.json")
 # A directory beside the checkout may hold all 92 vectors of cacophony, snow and flynn/noise.
 ALL = Path(__file__).parents[3] / "shared" / "vectors" / "noise_vectors.json"
 VECTORS = json.loads((ALL if ALL.exists() else EXCERPT).read_text())["vectors"]
-
-# The encodings of points whose order divides 8 (RFC 7748, section 7; Bernstein's list): whatever
-# the private key, the shared secret is zero.
-LOW_ORDER_POINTS = [
-    bytes.fromhex(text)
-    for text in (
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    )
-]
 
 
 def party(vector: dict[str, Any], side: str) -> HandshakeState:
