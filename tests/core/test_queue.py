@@ -9,71 +9,84 @@ from hypothesis import strategies as st
 from wrrtun.core.queue import BulkQueue
 
 
+@dataclass(eq=False)
+class Train:
+    """A super-frame's place in the queue; `size_bytes` falls while it is taken."""
+
+    size_bytes: int
+    number: int = 0
+
+
 def test_items_leave_in_the_order_they_came() -> None:
-    queue: BulkQueue[str] = BulkQueue(limit_bytes=1000)
-    assert queue.put("a", 100, now=1.0)
-    assert queue.put("b", 200, now=1.1)
-    assert (len(queue), queue.size_bytes, queue.head) == (2, 300, "a")
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes=1000)
+    first, second = Train(100), Train(200)
+    assert queue.push(first, now=1.0)
+    assert queue.push(second, now=1.1)
+    assert (len(queue), queue.size_bytes, queue.head) == (2, 300, first)
     assert queue.sojourn_seconds(1.5) == pytest.approx(0.5)
-    assert queue.pop() == "a"
+    assert queue.pop() is first
     assert queue.sojourn_seconds(1.5) == pytest.approx(0.4)
-    assert queue.pop() == "b"
+    assert queue.pop() is second
     assert (len(queue), queue.size_bytes, queue.sojourn_seconds(1.5)) == (0, 0, 0.0)
     with pytest.raises(IndexError):
         queue.pop()
+    with pytest.raises(IndexError):
+        queue.consumed(1)
 
 
 def test_a_super_frame_leaves_in_several_runs() -> None:
-    queue: BulkQueue[str] = BulkQueue(limit_bytes=100_000)
-    queue.put("super", 60_000, now=1.0)
-    queue.put("next", 1500, now=1.0)
-    queue.consume(20_000)
-    queue.consume(20_000)
-    assert (queue.head, queue.size_bytes) == ("super", 21_500)
-    assert queue.pop() == "super"
-    assert queue.size_bytes == 1500
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes=100_000)
+    first, second = Train(60_000), Train(1500)
+    queue.push(first, now=1.0)
+    queue.push(second, now=1.0)
+    for left in (40_000, 20_000):
+        first.size_bytes -= 20_000
+        queue.consumed(20_000)
+        assert (queue.head, queue.size_bytes) == (first, left + 1500)
+    queue.consumed(20_000)
+    assert (queue.head, queue.size_bytes) == (second, 1500)
 
 
-def test_taking_more_than_there_is_leaves_no_debt() -> None:
-    queue: BulkQueue[str] = BulkQueue(limit_bytes=100_000)
-    queue.put("a", 100, now=1.0)
-    queue.consume(150)
-    assert queue.size_bytes == 0
-    queue.put("b", 10, now=1.0)
-    assert queue.pop() == "a"
-    assert queue.size_bytes == 10
+def test_the_size_that_counts_is_the_one_at_the_push() -> None:
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes=100_000)
+    first = Train(60_000)
+    queue.push(first, now=1.0)
+    first.size_bytes = 7
+    assert queue.size_bytes == 60_000
+    queue.consumed(70_000)
+    assert (queue.size_bytes, len(queue)) == (0, 0)
 
 
 def test_what_finds_no_room_is_refused_at_the_tail() -> None:
-    queue: BulkQueue[str] = BulkQueue(limit_bytes=3000)
-    assert queue.put("a", 1500, now=1.0)
-    assert queue.put("b", 1500, now=1.0)
-    assert not queue.put("c", 60, now=1.0)
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes=3000)
+    assert queue.push(Train(1500), now=1.0)
+    assert queue.push(Train(1500), now=1.0)
+    assert not queue.push(Train(60), now=1.0)
     assert (queue.refused, queue.size_bytes) == (1, 3000)
     queue.limit_bytes = 4000
-    assert queue.put("c", 60, now=1.0)
+    assert queue.push(Train(60), now=1.0)
 
 
 def test_an_empty_queue_takes_an_item_larger_than_its_limit() -> None:
-    queue: BulkQueue[str] = BulkQueue(limit_bytes=3000)
-    assert queue.put("super", 64_000, now=1.0)
-    assert not queue.put("a", 60, now=1.0)
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes=3000)
+    assert queue.push(Train(64_000), now=1.0)
+    assert not queue.push(Train(60), now=1.0)
 
 
-def standing_queue(count: int = 1000) -> BulkQueue[int]:
+def standing_queue(count: int = 1000) -> BulkQueue[Train]:
     """Full frames that all came at 1.0."""
-    queue: BulkQueue[int] = BulkQueue(10**9, target_seconds=0.005, interval_seconds=0.100)
+    queue: BulkQueue[Train] = BulkQueue(10**9, target_seconds=0.005, interval_seconds=0.100)
     for number in range(count):
-        queue.put(number, 1514, now=1.0)
+        queue.push(Train(1514, number), now=1.0)
     return queue
 
 
-def signals(queue: BulkQueue[int], first: float, last: float) -> list[float]:
+def signals(queue: BulkQueue[Train], first: float, last: float) -> list[float]:
     """Take a frame each ms; return the times at which CoDel wanted one dropped."""
     times = []
     for tick in range(round((last - first) * 1000) + 1):
         now = first + tick / 1000
-        while queue.should_drop(now):
+        while queue.drop_decision(now):
             times.append(round(now, 3))
             queue.pop()
         queue.pop()
@@ -81,10 +94,10 @@ def signals(queue: BulkQueue[int], first: float, last: float) -> list[float]:
 
 
 def test_without_a_target_nothing_is_dropped_for_its_age() -> None:
-    queue: BulkQueue[int] = BulkQueue(10**9)
+    queue: BulkQueue[Train] = BulkQueue(10**9)
     for number in range(10):
-        queue.put(number, 1514, now=1.0)
-    assert not queue.should_drop(100.0)
+        queue.push(Train(1514, number), now=1.0)
+    assert not queue.drop_decision(100.0)
 
 
 def test_a_queue_younger_than_the_target_is_left_alone() -> None:
@@ -101,22 +114,22 @@ def test_a_standing_queue_is_signalled_after_an_interval_and_then_ever_faster() 
 def test_one_young_item_within_the_interval_ends_the_alarm() -> None:
     queue = standing_queue(100)
     for number in range(200):
-        queue.put(number, 1514, now=1.104)
+        queue.push(Train(1514, number), now=1.104)
     assert signals(queue, 1.005, 1.150) == []
 
 
 def test_the_last_items_are_never_dropped() -> None:
     queue = standing_queue(2)
-    assert [queue.should_drop(at) for at in (1.01, 1.2, 2.0)] == [False, False, False]
+    assert [queue.drop_decision(at) for at in (1.01, 1.2, 2.0)] == [False, False, False]
     queue = standing_queue(3)
-    assert [queue.should_drop(at) for at in (1.01, 1.2)] == [False, True]
+    assert [queue.drop_decision(at) for at in (1.01, 1.2)] == [False, True]
 
 
 def test_a_mark_leaves_the_head_where_it_is_and_keeps_the_pace() -> None:
     queue = standing_queue()
-    times = [tick / 1000 for tick in range(1005, 1300) if queue.should_drop(tick / 1000)]
+    times = [tick / 1000 for tick in range(1005, 1300) if queue.drop_decision(tick / 1000)]
     assert times == [pytest.approx(at, abs=0.003) for at in (1.105, 1.205, 1.276)]
-    assert (queue.head, queue.signals) == (0, 3)
+    assert (queue.head.number, queue.signals) == (0, 3)
 
 
 @pytest.mark.parametrize(("pause", "step"), [(0.050, 0.100 / math.sqrt(11)), (9.000, 0.100)])
@@ -127,7 +140,7 @@ def test_soon_after_a_spell_the_next_one_goes_on_at_its_pace(pause: float, step:
         queue.pop()
     start = 1.650 + pause
     for number in range(2000):
-        queue.put(number, 1514, now=start)
+        queue.push(Train(1514, number), now=start)
     assert signals(queue, start, start + 0.004) == []  # young: the first spell is over
     times = signals(queue, start + 0.005, start + 0.250)
     assert times[1] - times[0] == pytest.approx(step, abs=0.002)
@@ -203,18 +216,18 @@ class ByTheBook:
 )
 def test_it_drops_what_the_rfcs_own_program_drops(spells: list[tuple[int, int, int]]) -> None:
     book = ByTheBook()
-    queue: BulkQueue[int] = BulkQueue(10**9, target_seconds=0.005, interval_seconds=0.100)
+    queue: BulkQueue[Train] = BulkQueue(10**9, target_seconds=0.005, interval_seconds=0.100)
     now, number, dropped = 1.0, 0, []
     for arriving, leaving, gap_ms in spells:
         for _ in range(arriving):
             book.items.append((now, number))
-            queue.put(number, 1514, now)
+            queue.push(Train(1514, number), now)
             number += 1
         for _ in range(leaving):
             now += gap_ms / 1000 / 4
-            while queue.should_drop(now):
-                dropped.append(queue.pop())
-            taken = queue.pop() if len(queue) else None
+            while queue.drop_decision(now):
+                dropped.append(queue.pop().number)
+            taken = queue.pop().number if len(queue) else None
             assert taken == book.dequeue(now)
             assert dropped == book.dropped
         now += gap_ms / 1000
@@ -227,15 +240,17 @@ def test_it_drops_what_the_rfcs_own_program_drops(spells: list[tuple[int, int, i
 def test_the_bytes_are_those_of_what_is_left_and_stay_within_the_limit(
     steps: list[tuple[str, int]], limit_bytes: int
 ) -> None:
-    queue: BulkQueue[int] = BulkQueue(limit_bytes)
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes)
     left: list[int] = []
     for action, size_bytes in steps:
         if action == "put":
-            if queue.put(size_bytes, size_bytes, now=1.0):
+            if queue.push(Train(size_bytes), now=1.0):
                 left.append(size_bytes)
         elif left and action == "take":
-            queue.consume(size_bytes)
-            left[0] = max(0, left[0] - size_bytes)
+            queue.consumed(size_bytes)
+            left[0] -= size_bytes
+            if left[0] <= 0:
+                left.pop(0)
         elif left:
             queue.pop()
             left.pop(0)

@@ -11,9 +11,18 @@ CoDel needs the queue to be here, so it goes with paced links only.
 
 from collections import deque
 from math import sqrt
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-Item = TypeVar("Item")
+
+class Sized(Protocol):
+    """What can queue."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes will be taken of it."""
+
+
+Item = TypeVar("Item", bound=Sized)
 
 DEFAULT_INTERVAL_SECONDS: Final = 0.100
 # With no more than this behind the head, dropping it would idle the links (RFC 8289, 4.2).
@@ -107,8 +116,9 @@ class BulkQueue(Generic[Item]):
             self._codel.target_seconds = target_seconds
             self._codel.interval_seconds = interval_seconds
 
-    def put(self, item: Item, size_bytes: int, now: float) -> bool:
-        """Add an item of `size_bytes` (all that will be taken of it); False if there is no room."""
+    def push(self, item: Item, now: float) -> bool:
+        """Add an item with the size it has now; False when there is no room for it."""
+        size_bytes = item.size_bytes
         if self._items and self.size_bytes + size_bytes > self.limit_bytes:
             self.refused += 1
             return False
@@ -123,14 +133,19 @@ class BulkQueue(Generic[Item]):
         """The item whose turn it is. IndexError when the queue is empty."""
         return self._items[0][0]
 
-    def consume(self, size_bytes: int) -> None:
-        """Take a part of the head; it stays the head until `pop`, whatever is left of it."""
-        size_bytes = min(size_bytes, self._head_bytes)
-        self._head_bytes -= size_bytes
-        self.size_bytes -= size_bytes
+    def consumed(self, size_bytes: int) -> None:
+        """Count bytes taken of the head, or dropped; the head leaves with the last of them.
+
+        IndexError when the queue is empty.
+        """
+        if size_bytes < self._head_bytes:
+            self._head_bytes -= size_bytes
+            self.size_bytes -= size_bytes
+        else:
+            self.pop()
 
     def pop(self) -> Item:
-        """Take the rest of the head. IndexError when the queue is empty."""
+        """Take the head, whatever is left of it. IndexError when the queue is empty."""
         item = self._items.popleft()[0]
         self.size_bytes -= self._head_bytes
         self._head_bytes = self._items[0][1] if self._items else 0
@@ -140,10 +155,10 @@ class BulkQueue(Generic[Item]):
         """Say for how long the head has been here; 0.0 when the queue is empty."""
         return now - self._items[0][2] if self._items else 0.0
 
-    def should_drop(self, now: float) -> bool:
+    def drop_decision(self, now: float) -> bool:
         """Ask CoDel about the head, once before each run.
 
-        True: mark the head and take it, or `pop` it, let it go and ask again about the next.
+        True: mark the head and take it, or let it go (or its first frame) and ask again.
         """
         if self._codel is None or not self._items:
             return False
