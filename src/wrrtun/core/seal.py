@@ -76,12 +76,18 @@ class Sealer:
         self._next: dict[int, int] = {}
 
     def seal(
-        self, kind: Kind, flags: int, link: int, seq: int, frames: Sequence[Buffer]
+        self,
+        kind: Kind,
+        flags: int,
+        follow: int,
+        link: int,
+        seq: int,
+        frames: Sequence[Buffer],
     ) -> bytearray:
         """Seal frames as the datagrams `seq`, `seq + 1`, ... of one batch.
 
         All frames are equal in length but the last, which may be shorter; at most 64. `flags` are
-        the first frame's; with PARTIAL or CONTINUES the others continue the one before.
+        the first frame's wire flags, `follow` those of the others.
         """
         count = len(frames)
         ahead = seq_distance(seq, self._next.get(kind, seq))
@@ -97,10 +103,10 @@ class Sealer:
         size = step * (count - 1) + len(frames[-1]) + OVERHEAD_BYTES
         batch = bytearray(size)
         headers = np.ndarray((count,), ">u8", batch, strides=(step,))
-        follow = (kind | (CONTINUES if flags else 0)) << 60 | header & ((1 << 60) - 1)
-        np.add(_STEPS[:count], np.uint64(follow), out=headers)
+        others = (kind | follow) << 60 | header & ((1 << 60) - 1)
+        np.add(_STEPS[:count], np.uint64(others), out=headers)
         if seq + count > SEQ_MASK:
-            base = follow & ~SEQ_MASK
+            base = others & ~SEQ_MASK
             headers[:] = [base | seq + i & SEQ_MASK for i in range(count)]
         HEADER.pack_into(batch, 0, header)
         view = memoryview(batch)

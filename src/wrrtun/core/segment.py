@@ -17,8 +17,8 @@ import numpy.typing as npt
 from .headers import TCP, Buffer, Headers, complete_checksum, fold, locate, sum_words
 from .wire import CONTINUES, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, PARTIAL
 
-# flags, gso_type, hdr_len, gso_size, csum_start, csum_offset; the TAP uses the host's byte order.
-VNET: Final = struct.Struct("=BBHHHH")
+# flags, gso_type, hdr_len, gso_size, csum_start, csum_offset; the TAP is set to little-endian.
+VNET: Final = struct.Struct("<BBHHHH")
 VNET_PLAIN: Final = VNET.pack(0, 0, 0, 0, 0, 0)
 NEEDS_CHECKSUM: Final = 1
 GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_ECN = 0, 1, 4, 5, 0x80
@@ -36,7 +36,16 @@ Bytes2D = npt.NDArray[np.uint8]
 class Train:
     """The frames of one TAP read, cut from the front as links take them."""
 
-    __slots__ = ("_read", "count", "flags", "frame_bytes", "headers", "segment_bytes", "taken")
+    __slots__ = (
+        "_broken",
+        "_read",
+        "count",
+        "flags",
+        "frame_bytes",
+        "headers",
+        "segment_bytes",
+        "taken",
+    )
 
     def __init__(
         self, read: Buffer, count: int, segment_bytes: int, flags: int, headers: Headers | None
@@ -47,6 +56,7 @@ class Train:
         self.flags = flags  # wire flags: PARTIAL or 0
         self.headers = headers
         self.taken = 0
+        self._broken = True  # the next frame does not continue the one sent before it
         self.frame_bytes = headers.payload + segment_bytes if count > 1 and headers else len(read)
 
     @classmethod
@@ -81,12 +91,24 @@ class Train:
 
     def own(self) -> None:
         """Copy the bytes: the buffer that the TAP read into is about to be used again."""
-        self._read = bytes(self._read)
+        self._read = bytearray(self._read)
 
     @property
     def frame(self) -> Buffer:
         """The whole read: the frame itself for a train of one, else the super-frame."""
         return self._read
+
+    def pass_on(self, count: int) -> int:
+        """Note that `count` frames leave; return the wire flags of the first of them."""
+        flags = self.flags if self._broken else CONTINUES
+        self.taken += count
+        self._broken = False
+        return flags
+
+    def drop_one(self) -> None:
+        """Leave the next frame out; the one behind it then continues nothing."""
+        self.taken += 1
+        self._broken = True
 
     @property
     def size_bytes(self) -> int:
@@ -120,13 +142,13 @@ class Cutter:
         self._layouts: dict[int, list[memoryview]] = {}
         self._steps = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint32)
 
-    def take(self, train: Train, count: int) -> list[memoryview]:
-        """Cut the next `count` frames (at most 64, and 65 507 bytes) off the train."""
-        if train.count == 1 or train.headers is None:
-            train.taken = 1
-            return [memoryview(train.frame)]
+    def take(self, train: Train, count: int) -> tuple[list[memoryview], int]:
+        """Cut the next `count` frames (at most 64, and 65 507 bytes) off a train of several.
+
+        Return them and the wire flags of the first; the others continue the one before them.
+        """
         first = train.taken
-        train.taken += count
+        flags = train.pass_on(count)
         size, short = train.frame_bytes, train.shortfall_bytes if not train.left else 0
         views = self._layout(size)[:count]
         grid = self._slab[: count * size].reshape(count, size)
@@ -134,7 +156,7 @@ class Cutter:
         self._fill_headers(grid, train, first, count)
         if short:
             views[-1] = views[-1][: size - short]
-        return views
+        return views, flags
 
     def _layout(self, size: int) -> list[memoryview]:
         """Return views of the slab as frames of `size` bytes, end to end."""

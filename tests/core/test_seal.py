@@ -1,0 +1,142 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wrrtun.core.batch import split
+from wrrtun.core.errors import Drop, PeerError
+from wrrtun.core.seal import Opener, Sealer, Suite
+from wrrtun.core.segment import Cutter, Train
+from wrrtun.core.wire import CONTINUES, SEQ_MASK, Kind
+
+from .test_segment import super_frame
+
+KEY = bytes(range(32))
+
+
+def joined_batch(count: int = 20, suite: Suite = Suite.AES_256_GCM) -> tuple[bytearray, int]:
+    """Seal a super-frame of `count` frames with seqs from 100; return it and the datagram size."""
+    train = Train.parse(super_frame(bytes(1000 * count), 1000))
+    assert train is not None
+    frames, flags = Cutter().take(train, count)
+    batch = Sealer(suite, KEY, 7).seal(Kind.BULK, flags, CONTINUES, 1, 100, frames)
+    return batch, len(frames[0]) + 24
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_a_datagram_is_header_ciphertext_and_tag_under_the_documented_nonce(suite: Suite) -> None:
+    batch = Sealer(suite, KEY, 0x1234).seal(Kind.EXPRESS, 0, 0, 2, 0x0102030405, [b"a frame"])
+    header = bytes.fromhex("22 1234 0102030405")
+    order = ">" if suite is Suite.AES_256_GCM else "<"
+    nonce = struct.pack(f"{order}4xQ", 2 << 56 | 0x0102030405)
+    cipher = Opener(suite, KEY)._aead.cipher
+    assert batch == header + cipher.encrypt(nonce, b"a frame", header)
+
+
+def test_a_joined_run_is_opened_as_one_piece() -> None:
+    batch, step = joined_batch()
+    (run,) = split(memoryview(batch), step)
+    assert (run.joined, run.count, run.seq, run.link, run.session) == (True, 20, 100, 1, 7)
+    (opened,), bad = Opener(Suite.AES_256_GCM, KEY).open(run)
+    assert (opened.count, opened.seq, bad) == (20, 100, 0)
+    assert len(opened.data) == 66 + 20 * 1000
+
+
+@given(st.integers(0, 19), st.integers(8, 1000), st.integers(0, 7))
+def test_one_bad_tag_in_a_run_costs_one_datagram(index: int, byte: int, bit: int) -> None:
+    batch, step = joined_batch()
+    batch[index * step + byte] ^= 1 << bit
+    (run,) = split(memoryview(batch), step)
+
+    opened, bad = Opener(Suite.AES_256_GCM, KEY).open(run)
+
+    assert bad == 1
+    assert [one.seq for one in opened] == [100 + i for i in range(20) if i != index]
+    assert all(len(one.data) == 1066 for one in opened)
+
+
+def test_every_single_bit_flip_of_a_datagram_is_refused() -> None:
+    datagram = Sealer(Suite.AES_256_GCM, KEY, 7).seal(Kind.BULK, 0, 0, 1, 5, [b"frame" * 5])
+    opener = Opener(Suite.AES_256_GCM, KEY)
+    for bit in range(len(datagram) * 8):
+        flipped = bytearray(datagram)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (run,) = split(memoryview(flipped), len(flipped))
+        opened, bad = opener.open(run)
+        assert (opened, bad) == ([], 1)
+    (run,) = split(memoryview(datagram), len(datagram))
+    assert len(opener.open(run)[0]) == 1
+
+
+@pytest.mark.parametrize("size", range(25))
+def test_a_truncated_datagram_is_refused(size: int) -> None:
+    datagram = Sealer(Suite.AES_256_GCM, KEY, 7).seal(Kind.BULK, 0, 0, 1, 5, [b"frame"])
+    (run,) = split(memoryview(datagram)[:size], size)
+    if run.kind:
+        assert Opener(Suite.AES_256_GCM, KEY).open(run) == ([], 1)
+        with pytest.raises(PeerError) as caught:
+            Opener(Suite.AES_256_GCM, KEY).open_message(run)
+        assert caught.value.reason is Drop.BAD_TAG
+
+
+def test_a_million_sends_with_lost_seqs_never_repeat_one_and_a_repeat_is_our_own_bug() -> None:
+    sealer = Sealer(Suite.AES_256_GCM, KEY, 7)
+    seq = 0
+    for step in range(32_000):
+        frames = [b"x"] * (1 + step * 7 % 64)
+        sealer.seal(Kind.BULK, 0, 0, 1, seq, frames)
+        seq += len(frames) + step % 3  # what a failed send has consumed stays consumed
+    assert seq > 1_000_000
+    with pytest.raises(AssertionError, match="sealed twice"):
+        sealer.seal(Kind.BULK, 0, 0, 1, seq - 64, [b"x"] * 64)
+
+
+def test_seqs_wrap_inside_a_batch() -> None:
+    frames = [b"%03d" % i for i in range(10)]
+    batch = Sealer(Suite.AES_256_GCM, KEY, 7).seal(Kind.BULK, 0, 0, 1, SEQ_MASK - 3, frames)
+    opener = Opener(Suite.AES_256_GCM, KEY)
+    out = []
+    for run in split(memoryview(batch), 27):
+        opened, bad = opener.open(run)
+        assert bad == 0
+        out += [(one.seq, bytes(one.data)) for one in opened]
+    assert out == [((SEQ_MASK - 3 + i) & SEQ_MASK, frames[i]) for i in range(10)]
+
+
+# Invariant: a batch is split into runs that cover every datagram once, whatever it holds.
+@given(st.binary(min_size=1, max_size=3000), st.integers(1, 400))
+def test_arbitrary_bytes_are_split_into_runs(data: bytes, step: int) -> None:
+    runs = split(memoryview(data), step)
+    assert b"".join(bytes(run.datagrams) for run in runs if run.kind or run.count) != b"" or data
+    assert sum(len(run.datagrams) for run in runs) == len(data)
+    opener = Opener(Suite.AES_256_GCM, KEY)
+    for run in runs:
+        if run.kind in (1, 2, 3):
+            opened, bad = opener.open(run)
+            assert opened == []
+            assert bad == run.count
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=8))
+def test_a_batch_of_several_super_frames_is_split_where_they_begin(
+    pieces: list[tuple[int, int]],
+) -> None:
+    sealer = Sealer(Suite.AES_256_GCM, KEY, 7)
+    batch, seq, expected = bytearray(), 0, []
+    for hole, count in pieces:
+        seq += hole
+        train = Train.parse(super_frame(bytes(100 * count), 100))
+        assert train is not None
+        if count == 1:
+            batch += sealer.seal(Kind.BULK, train.flags, 0, 1, seq, [train.frame])
+        else:
+            frames, flags = Cutter().take(train, count)
+            batch += sealer.seal(Kind.BULK, flags, CONTINUES, 1, seq, frames)
+        expected += [(seq + i) for i in range(count)]
+        seq += count
+    runs = split(memoryview(batch), 66 + 100 + 24)
+    assert [run.seq + i for run in runs for i in range(run.count)] == expected
+    opener = Opener(Suite.AES_256_GCM, KEY)
+    opened = [one for run in runs for one in opener.open(run)[0]]
+    assert sum(one.count for one in opened) == len(expected)
