@@ -178,7 +178,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_in_place_of_a_file_name_is_not_repeated() -> None:
-    assert "not a key" in refusal(Path(TEXT))
+    assert "not the key itself" in refusal(Path(TEXT))
 
 
 def test_a_file_name_that_cannot_be_one_is_refused() -> None:

@@ -188,7 +188,8 @@ def read_table(kind: type[Table], values: object, source: Source) -> Table:
 
 def not_allowed(key: str, value: object, source: Source) -> ConfigError:
     """Say that a value is not what its key may hold."""
-    shown = "the value" if key in KEYS_NEVER_QUOTED else quoted(value)
+    simple = isinstance(value, str | int | float) and key not in KEYS_NEVER_QUOTED
+    shown = quoted(value) if simple else "the value"
     return ConfigError(f"{source.name(key)}: {shown} is not {ALLOWED.get(key, ALLOWED_ELSE)}")
 
 

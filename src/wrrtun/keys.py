@@ -6,7 +6,7 @@ and the read. No message here ever repeats what a file or a key option contains.
 """
 
 import base64
-import binascii
+import contextlib
 import errno
 import os
 import stat
@@ -42,7 +42,7 @@ def parse_key(text: str) -> bytes:
     """Read a private or pre-shared key; ConfigError says what is wrong, never what it reads."""
     try:
         key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         key = b""
     # Decoding ignores the two bits that 44 characters have and 32 bytes have not.
     if len(text) != KEY_CHARACTERS or len(key) != KEY_BYTES or encode_key(key) != text:
@@ -73,8 +73,7 @@ def parse_public_key(text: str) -> bytes:
 
 def read_key_file(path: Path) -> bytes:
     """Read the one key of a file that only its owner can read; else ConfigError, one sentence."""
-    if _looks_like_a_key(str(path)):
-        raise ConfigError("the name of a file is needed, not a key: a key here is seen by others")
+    refuse_key_as_name(str(path))
     try:
         # O_NONBLOCK: opening a named pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
@@ -126,11 +125,13 @@ def parse_key_content(name: str, content: bytes) -> bytes:
         raise ConfigError(f"{name}: {error}") from None
 
 
-def _looks_like_a_key(text: str) -> bool:
-    try:
-        return len(base64.b64decode(text, validate=True)) == KEY_BYTES
-    except (binascii.Error, ValueError):
-        return False
+def refuse_key_as_name(text: str) -> None:
+    """Refuse a key where the name of its file belongs, before any message shows it as a name."""
+    with contextlib.suppress(ValueError):
+        if len(base64.b64decode(text, validate=True)) == KEY_BYTES:
+            raise ConfigError(
+                "the name of a file is needed, not the key itself, which others could see here"
+            )
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:

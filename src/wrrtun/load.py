@@ -32,7 +32,13 @@ from .config_file import (
 )
 from .core.errors import ConfigError
 from .core.wire import MAX_LINKS
-from .keys import encode_key, parse_public_key, public_key_of, read_key_file
+from .keys import (
+    encode_key,
+    parse_public_key,
+    public_key_of,
+    read_key_file,
+    refuse_key_as_name,
+)
 from .options import (
     count_up,
     parse_device,
@@ -107,22 +113,24 @@ def load_server(path: Path | None, options: Mapping[str, object]) -> ServerConfi
 def _read_private_key(value: str | None, source: Source) -> bytes:
     if value is None:
         raise source.missing("key_file")
-    with source.naming("key_file"):
-        return read_key_file(source.file_name("key_file", value))
+    return _read_key("key_file", value, source)
 
 
 def _read_psk(value: str | None, source: Source) -> bytes:
-    if value is None:
-        return NO_PSK
-    with source.naming("psk_file"):
-        return read_key_file(source.file_name("psk_file", value))
+    return NO_PSK if value is None else _read_key("psk_file", value, source)
+
+
+def _read_key(key: str, value: str, source: Source) -> bytes:
+    with source.naming(key):
+        refuse_key_as_name(value)  # before a directory is put before it
+        return read_key_file(source.file_name(key, value))
 
 
 def _read_links(texts: Texts, device: str, source: Source) -> tuple[LinkConfig, ...]:
+    if not texts:
+        raise source.missing("link")
     with source.naming("link"):
         links = tuple(parse_link(text) for text in as_list(texts))
-        if not links:
-            raise source.missing("link")
         if len(links) > MAX_LINKS:
             raise ConfigError(f"there are {len(links)} links; {MAX_LINKS} is the most")
         seen = set()

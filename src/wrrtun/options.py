@@ -49,7 +49,11 @@ _MAX_QUOTED_CHARACTERS: Final = 80
 def quoted(value: object) -> str:
     """Show a value in a message: quoted, on one line, cut when long."""
     text = repr(value)
-    return text if len(text) <= _MAX_QUOTED_CHARACTERS else text[:_MAX_QUOTED_CHARACTERS] + "…"
+    return (
+        text
+        if len(text) <= _MAX_QUOTED_CHARACTERS
+        else text[:_MAX_QUOTED_CHARACTERS] + "…" + text[-1]
+    )
 
 
 def parse_link(text: str) -> LinkConfig:
