@@ -169,10 +169,8 @@ def read_source(
     return table | dict(options), source
 
 
-def read_table(kind: type[Table], values: object, source: Source) -> Table:
+def read_table(kind: type[Table], values: Mapping[str, object], source: Source) -> Table:
     """Check the keys and the types of one table; the values are read later, one by one."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{source.path}: {source.part}must be a table")
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in values:
         if key not in fields:
