@@ -43,7 +43,7 @@ class SendResult(Enum):
     OK = "ok"
     WOULD_BLOCK = "would_block"  # the socket's or the device's queue is full
     TOO_BIG = "too_big"  # for the device's MTU
-    UNREACHABLE = "unreachable"  # no route, device down, or our address has gone
+    UNREACHABLE = "unreachable"  # no route, device down, or our address has gone (IPv4)
     REFUSED_BY_SYSTEM = "refused_by_system"  # a firewall, or a reason in `last_error`
     DEVICE_GONE = "device_gone"  # this socket will never send again: open another
 
