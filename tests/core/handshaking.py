@@ -5,10 +5,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from wrrtun.core.cookie import NO_COOKIE, add_mac1, mac1_key
-from wrrtun.core.errors import PeerError
+from wrrtun.core.errors import Drop, PeerError
 from wrrtun.core.handshake import Established
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.messages import Init, LinkOffer
@@ -144,3 +145,22 @@ def forged_init(count: int) -> bytes:
 def sign_init(body: bytes) -> bytes:
     """Add what anyone can add who knows the server's public key."""
     return add_mac1(mac1_key(public(SERVER_KEY)), body) + NO_COOKIE
+
+
+def established(reply: Reply) -> Established:
+    assert reply.established is not None
+    return reply.established[1]
+
+
+def refuse_init(server: Server, datagram: bytes, reason: Drop, now: float = 0.0) -> None:
+    before = server.sessions
+    with pytest.raises(PeerError) as caught:
+        server.receive(datagram, now=now)
+    assert caught.value.reason is reason
+    assert server.sessions == before
+
+
+def refuse_answer(client: Client, datagram: bytes, reason: Drop) -> None:
+    with pytest.raises(PeerError) as caught:
+        client.receive(datagram)
+    assert caught.value.reason is reason

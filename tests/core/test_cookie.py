@@ -144,6 +144,21 @@ def test_a_sender_with_a_cookie_is_still_limited_to_its_rate() -> None:
     server.accept(client.start(now=10.3, clock=WALL_CLOCK + 21), now=10.3)
 
 
+def test_all_senders_with_cookies_together_are_limited_too() -> None:
+    server = Server()
+    server.flood(now=10.0)
+    reasons = []
+    for count in range(210):
+        init = forged_init(count)
+        reply = server.receive(init, address(count), now=10.0)
+        signed = init[:-16]
+        cookie = open_cookie(public(SERVER_KEY), parse_cookie(reply.datagram), signed[-16:])
+        with pytest.raises(PeerError) as caught:
+            server.receive(signed + mac(cookie, signed), address(count), now=10.0)
+        reasons.append(caught.value.reason)
+    assert reasons == [Drop.BAD_HANDSHAKE] * 200 + [Drop.RATE_LIMITED] * 10
+
+
 @pytest.mark.parametrize("links", range(1, 16))
 def test_no_answer_is_longer_than_its_init(links: int) -> None:
     offers = tuple(LinkOffer(n, 1e6, 1e6, 2**64 - 1, 2**64 - 1) for n in range(links))

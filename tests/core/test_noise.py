@@ -127,3 +127,9 @@ def test_a_pattern_with_a_psk_does_not_go_on_without_one() -> None:
     responder.read_message(initiator.write_message(b""))
     with pytest.raises(ValueError, match="pre-shared key"):
         responder.write_message(b"")
+
+
+def test_another_curve_is_not_taken_for_this_one() -> None:
+    key = X25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+    with pytest.raises(ValueError, match="Curve25519"):
+        HandshakeState("Noise_NK_448_AESGCM_BLAKE2s", initiator=False, static=key, ephemeral=key)
