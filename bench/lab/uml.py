@@ -6,7 +6,7 @@ user who started it. Inside, it is root, alone, on one CPU, with no way to any n
 The guest's side is in guest.py: it mounts, loads modules, runs the command, powers off.
 
 Output comes back live: the command's two streams are the guest's consoles 1 and 2, and those are
-two pipes. The kernel's own messages go to a file that is shown only when the guest does not start.
+two pipes. The kernel's own messages are shown only when the guest ends without a result.
 
 The guest is pinned to one host CPU. Each of its system calls is a switch between two host
 processes, and a switch that has to wake another CPU is dear, above all in a virtual machine.
@@ -77,7 +77,7 @@ def run(argv: Sequence[str], timeout_seconds: float, env: Mapping[str, str] | No
 
 def _write_job(exchange: Path, argv: Sequence[str], env: Mapping[str, str]) -> None:
     """Put the command and the guest's init where the guest will find them."""
-    terminal = sys.stdout.isatty()
+    terminal = os.isatty(1)
     size = shutil.get_terminal_size()
     job = {
         "argv": list(argv),
@@ -116,8 +116,8 @@ def _quietest_cpu() -> int:
 
 def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
     """Start the guest and copy its streams until it ends; False if the deadline ended it."""
-    out_read, out_write = os.pipe()
-    err_read, err_write = os.pipe()
+    pipes = [os.pipe() for _ in range(3)]
+    consoles = [write for _, write in pipes]
     arguments = [
         "taskset",
         "--cpu-list",
@@ -131,9 +131,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
         f"uml_dir={exchange}/",
         f"init={exchange}/init",
         "con=null",
-        "con0=null",
-        f"con1=null,fd:{out_write}",
-        f"con2=null,fd:{err_write}",
+        *(f"con{number}=null,fd:{write}" for number, write in enumerate(consoles)),
     ]
     with (exchange / "kernel").open("wb") as messages:
         guest = subprocess.Popen(
@@ -141,22 +139,23 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=messages,
             stderr=messages,
-            pass_fds=(out_write, err_write),
-            start_new_session=True,  # Ctrl-C is ours to handle; the guest's threads die with it
+            pass_fds=consoles,
+            start_new_session=True,  # Ctrl-C is ours to handle; the guest's processes die with it
         )
-    os.close(out_write)
-    os.close(err_write)
-    try:
-        _copy({out_read: sys.stdout.fileno(), err_read: sys.stderr.fileno()}, deadline)
-        guest.wait(max(deadline - time.monotonic(), 0.0))
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(guest.pid, 9)  # the guest's processes are host processes of its session
-        guest.wait()
-        os.close(out_read)
-        os.close(err_read)
+        for write in consoles:
+            os.close(write)
+        try:
+            kernel_says, out, err = (read for read, _ in pipes)
+            _copy({kernel_says: messages.fileno(), out: 1, err: 2}, deadline)
+            guest.wait(max(deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(guest.pid, 9)  # the guest's processes are host processes of its session
+            guest.wait()
+            for read, _ in pipes:
+                os.close(read)
     return True
 
 
