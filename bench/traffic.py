@@ -63,8 +63,7 @@ class RunningLoad:
         port = next(_ports)
         interval = f"{load.interval_seconds:g}"
         self._server = server.popen(
-            ["iperf3", "--server", "--one-off", "--json", "--interval", interval]
-            + ["--port", str(port)],
+            ["iperf3", "-s", "--one-off", "--json", "--interval", interval, "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # the client gets it, and hands it on
             stderr=subprocess.DEVNULL,

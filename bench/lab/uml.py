@@ -91,6 +91,7 @@ def _write_job(exchange: Path, argv: Sequence[str], env: Mapping[str, str]) -> N
             "LINES": str(size.lines),
             "TTY_COMPATIBLE": "1" if terminal else "0",
             "TTY_INTERACTIVE": "1" if terminal else "0",
+            **({} if terminal else {"NO_COLOR": "1"}),
         },
     }
     (exchange / "job.json").write_text(json.dumps(job))
