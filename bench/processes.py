@@ -1,0 +1,95 @@
+"""A long-running program under observation: when it is ready, what it uses, how it ends."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bench.lab.namespace import Namespace
+
+STOP_SECONDS: Final = 5.0
+TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+
+class ProcessError(Exception):
+    """The program did not become ready, or did not end; the message has its last words."""
+
+
+class Process:
+    """A program started in a namespace, its output in a file. The `with` block ends it."""
+
+    def __init__(self, namespace: Namespace, argv: Sequence[str], log: Path) -> None:
+        self.namespace = namespace
+        self.name = Path(argv[0]).name if "-m" not in argv else " ".join(argv[2:4])
+        self._log = log
+        with log.open("wb") as output:
+            self._process = namespace.popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._process.pid
+
+    def output(self) -> str:
+        """What it wrote so far, to stdout and stderr."""
+        return self._log.read_text(errors="replace")
+
+    def wait_until(
+        self, ready: Callable[[], bool], what: str, timeout_seconds: float, poll_seconds: float
+    ) -> None:
+        """Wait until `ready()`; ProcessError when the program ends before, or time runs out."""
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            if self._process.poll() is not None:
+                raise ProcessError(f"{self.name} ended, it said:\n{self.output()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise ProcessError(
+                    f"{self.name} is not {what} after {timeout_seconds:.0f} s, it said:\n"
+                    f"{self.output()[-2000:]}"
+                )
+            time.sleep(poll_seconds)
+
+    def cpu_seconds(self) -> float:
+        """CPU time it has used, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+    def resident_bytes(self) -> int:
+        """Physical memory it holds now (RSS)."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait, return the exit code (negative: killed by that signal).
+
+        ProcessError when it still runs STOP_SECONDS later; it is killed then.
+        """
+        if self._process.poll() is None:
+            self._process.send_signal(signal_number)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                self._process.kill()
+                self._process.wait()
+                raise ProcessError(
+                    f"{self.name} did not end within {STOP_SECONDS:.0f} s of signal "
+                    f"{signal_number}, it said:\n{self.output()[-2000:]}"
+                ) from error
+        return self._process.returncode
