@@ -4,7 +4,7 @@ The loop watches `fileno()` and calls `read()` when it is ready. Nothing is deci
 change is passed on whatever device it is about.
 """
 
-import errno
+import contextlib
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -26,6 +26,7 @@ from .netlink import read_address
 
 READ_BYTES: Final = 1 << 16
 READS_AT_ONCE: Final = 64
+READS_TO_EMPTY: Final = 4096  # more than the buffer can hold
 BUFFER_BYTES: Final = 1 << 20
 SO_RCVBUFFORCE: Final = 33
 BOTH: Final = IFF_UP | IFF_RUNNING
@@ -103,15 +104,20 @@ class Monitor:
                 data, (sender, _groups) = self._socket.recvfrom(READ_BYTES)
             except BlockingIOError:
                 break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    break
-                self._told.clear()
-                changes.append(ChangesLost())
-                continue
+            except OSError:  # ENOBUFS
+                return self._start_anew()
             if sender == 0:  # only the kernel is believed
                 changes += self.changes_in(data)
         return changes
+
+    def _start_anew(self) -> list[Change]:
+        # What still waits is older than what was lost: told after the caller has looked, it would
+        # put old news over new.
+        with contextlib.suppress(OSError):
+            for _read in range(READS_TO_EMPTY):
+                self._socket.recv(READ_BYTES)
+        self._told.clear()
+        return [ChangesLost()]
 
     def changes_in(self, data: bytes) -> list[Change]:
         """Return the changes that a run of messages tells of; what is no message tells none."""

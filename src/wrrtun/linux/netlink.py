@@ -43,7 +43,7 @@ class LinkInfo:
     """A network device at one moment.
 
     `up` is the operator's will, `carrier` what the wire says; packets flow with both. `addresses`
-    are those that a socket can be bound to, the kernel's first choice first.
+    are those that a socket can be bound to, in the kernel's order.
     """
 
     index: int
