@@ -1,0 +1,248 @@
+"""One link as this end sees it: what was measured, and whether it may carry frames.
+
+The state is about *sending*: a link that hears, but whose datagrams do not arrive, is STALLED.
+What arrives is known from answers to probes and, without asking, from the other end's reports.
+
+    PROBING   asked, not yet answered
+    UP        delivers
+    LOSSY     delivers, but loses more than a little
+    STALLED   hears, but does not deliver
+    DOWN      neither, or its socket fails
+"""
+
+from enum import Enum, StrEnum, auto
+from typing import Final
+
+from .delays import Loss, OneWayDelay, RoundTrip
+from .events import LinkChanged
+from .probing import Delivery, Prober, Trust
+
+# How long nothing may be heard of a link. While bulk flows at least two retransmission timeouts'
+# worth of round trips, so that a queue on a slow line does not pass for its death.
+FLOWING_SILENCE_SECONDS: Final = 0.3
+IDLE_SILENCE_SECONDS: Final = 3.0
+
+LOSSY_ABOVE: Final = 0.02
+LOSSY_UNTIL: Final = 0.01
+
+
+class LinkState(StrEnum):
+    """The value is the word in `wrrtun status`."""
+
+    PROBING = "probing"
+    UP = "up"
+    LOSSY = "lossy"
+    STALLED = "stalled"
+    DOWN = "down"
+
+
+CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
+
+
+class Signal(Enum):
+    """What can happen to a link."""
+
+    ANSWERED = auto()
+    ANSWERED_IN_ROW = auto()  # as often as it takes to be trusted again
+    LOSS_ROSE = auto()
+    LOSS_FELL = auto()
+    UNDELIVERED = auto()  # what is sent does not arrive, but the link is heard
+    SILENT = auto()  # what is sent is not answered, and nothing is heard
+    SOCKET_FAILED = auto()
+
+
+# Every move a link can make. A pair that is not listed leaves the state as it is.
+MOVES: Final[dict[tuple[LinkState, Signal], LinkState]] = {
+    (LinkState.PROBING, Signal.ANSWERED): LinkState.UP,
+    (LinkState.PROBING, Signal.UNDELIVERED): LinkState.STALLED,
+    (LinkState.PROBING, Signal.SILENT): LinkState.DOWN,
+    (LinkState.UP, Signal.LOSS_ROSE): LinkState.LOSSY,
+    (LinkState.UP, Signal.UNDELIVERED): LinkState.STALLED,
+    (LinkState.UP, Signal.SILENT): LinkState.DOWN,
+    (LinkState.LOSSY, Signal.LOSS_FELL): LinkState.UP,
+    (LinkState.LOSSY, Signal.UNDELIVERED): LinkState.STALLED,
+    (LinkState.LOSSY, Signal.SILENT): LinkState.DOWN,
+    (LinkState.STALLED, Signal.ANSWERED_IN_ROW): LinkState.UP,
+    (LinkState.STALLED, Signal.SILENT): LinkState.DOWN,
+    (LinkState.DOWN, Signal.ANSWERED_IN_ROW): LinkState.UP,
+} | {(state, Signal.SOCKET_FAILED): LinkState.DOWN for state in LinkState}
+
+
+class Direction:
+    """What is known of one direction of a link, and this end's count of datagrams in it."""
+
+    def __init__(self) -> None:
+        self.datagrams = 0
+        self.bytes = 0
+        self.delay = OneWayDelay()
+        self.loss = Loss()
+
+    def count(self, datagrams: int, size_bytes: int) -> None:
+        """Count what was sent, or has arrived."""
+        self.datagrams += datagrams
+        self.bytes += size_bytes
+
+
+class Link:
+    """One link. `peer` and `number` name it in events; `now` is this end's monotonic clock."""
+
+    def __init__(self, number: int, now: float, peer: str = "") -> None:
+        self.number = number
+        self.peer = peer
+        self.state = LinkState.PROBING
+        self.reason = "not yet answered"  # why the state is what it is, for a human
+        self.round_trip = RoundTrip()
+        self.incoming = Direction()
+        self.outgoing = Direction()
+        self.heard_at = now  # when anything authentic last came over it
+        self._prober = Prober(now)
+        self._delivery = Delivery()
+        self._trust = Trust()
+
+    # What happened
+
+    def on_sent(self, count: int, size_bytes: int, now: float, *, bulk: bool = False) -> None:
+        """Count datagrams put on this link; `bulk` is expected in the other end's reports."""
+        self.outgoing.count(count, size_bytes)
+        if bulk:
+            self._delivery.sent(count, now)
+
+    def on_received(self, count: int, size_bytes: int, now: float) -> None:
+        """Count authentic datagrams that came over this link: before `on_probe` for a probe."""
+        self.incoming.count(count, size_bytes)
+        self.heard_at = now
+
+    def on_probe_sent(self, now: float) -> int:
+        """Return the probe_id of a probe that is this link's next datagram."""
+        return self._prober.sent(self.outgoing.datagrams + 1, now)
+
+    def on_probe(self, sent_us: int, sent_datagrams: int, now: float) -> None:
+        """Learn from the other end's probe: its clock, and its count of datagrams sent."""
+        self.incoming.delay.add(now - sent_us / 1e6, now)
+        self.incoming.loss.compare(sent_datagrams, self.incoming.datagrams, now)
+
+    def on_reply(
+        self, probe_id: int, received_us: int, received_datagrams: int, now: float
+    ) -> LinkChanged | None:
+        """Learn from an answer: the other end's clock and count when the probe came in."""
+        asked = self._prober.answered(probe_id)
+        if asked is None:
+            return None
+        self.round_trip.add(now - asked.sent_at, now)
+        self.outgoing.delay.add(received_us / 1e6 - asked.sent_at, now)
+        self.outgoing.loss.compare(asked.sent_datagrams, received_datagrams, now)
+        if self._prober.answers_in_row >= self._trust.answers_owed:
+            return self._signal(Signal.ANSWERED_IN_ROW, "answers again", now)
+        return self._signal(Signal.ANSWERED, "answers", now)
+
+    def on_report(self, bulk_datagrams: int, now: float) -> LinkChanged | None:
+        """Learn how many bulk datagrams the other end has had over this link so far."""
+        if self._delivery.report(bulk_datagrams, self.round_trip.timeout, now):
+            self._prober.prove(now - self.round_trip.timeout)
+        elif self._delivery.failed:
+            return self._signal(Signal.UNDELIVERED, "reports leave it out", now)
+        return None
+
+    def on_socket_error(self, now: float, reason: str = "its socket failed") -> LinkChanged | None:
+        """Hear that the kernel refuses to send on this link."""
+        return self._signal(Signal.SOCKET_FAILED, reason, now)
+
+    # What time makes due
+
+    def check(self, now: float, flowing: bool) -> LinkChanged | None:
+        """Judge the link; `flowing`: bulk is under way in either direction of the tunnel."""
+        limit = self._silence_limit(flowing)
+        since = self._prober.unanswered_since(self.round_trip.timeout, now)
+        if since is not None:
+            if now - self.heard_at >= limit:
+                return self._signal(Signal.SILENT, f"silent for {now - self.heard_at:.1f} s", now)
+            if now - since >= limit:
+                return self._signal(Signal.UNDELIVERED, "heard, but it answers no probe", now)
+        loss = max(self.loss_in, self.loss_out)
+        if loss > LOSSY_ABOVE:
+            return self._signal(Signal.LOSS_ROSE, f"loses {loss:.0%}", now)
+        if loss < LOSSY_UNTIL:
+            return self._signal(Signal.LOSS_FELL, "loses little", now)
+        return None
+
+    def probe_due(self, now: float, flowing: bool) -> bool:
+        """Tell whether to send a probe now."""
+        return now >= self._prober.due_at(flowing, now)
+
+    def deadline(self, now: float, flowing: bool) -> float:
+        """Say when to come back: for the next probe, or for a verdict that silence makes due."""
+        due = self._prober.due_at(flowing, now)
+        if self.state is LinkState.DOWN:
+            return due
+        verdict = self.heard_at + self._silence_limit(flowing)
+        return min(due, verdict) if verdict > now else due
+
+    # What is known. Seconds; None before the first sample. Delays are off by the difference of
+    # the two ends' clocks, the same for all links.
+
+    @property
+    def srtt(self) -> float | None:
+        """Smoothed round-trip time."""
+        return self.round_trip.srtt
+
+    @property
+    def rttvar(self) -> float | None:
+        """Variation of the round-trip time."""
+        return self.round_trip.rttvar
+
+    @property
+    def owd_in(self) -> float | None:
+        """Mean one-way delay of what comes in."""
+        return self.incoming.delay.mean
+
+    @property
+    def owd_in_base(self) -> float | None:
+        """The same without queues: the least of late."""
+        return self.incoming.delay.base
+
+    @property
+    def jitter_in(self) -> float:
+        """Mean deviation of the delay of what comes in."""
+        return self.incoming.delay.jitter
+
+    @property
+    def owd_out(self) -> float | None:
+        """Mean one-way delay of what goes out."""
+        return self.outgoing.delay.mean
+
+    @property
+    def loss_in(self) -> float:
+        """Share lost of what the other end sends, 0.0 to 1.0."""
+        return self.incoming.loss.share
+
+    @property
+    def loss_out(self) -> float:
+        """Share lost of what this end sends, 0.0 to 1.0."""
+        return self.outgoing.loss.share
+
+    def _silence_limit(self, flowing: bool) -> float:
+        least = FLOWING_SILENCE_SECONDS if flowing else IDLE_SILENCE_SECONDS
+        if self.srtt is None or self.rttvar is None:
+            return max(least, 2 * self.round_trip.timeout)
+        return max(least, 2 * self.srtt + 4 * self.rttvar)
+
+    def _signal(self, signal: Signal, reason: str, now: float) -> LinkChanged | None:
+        """Apply one signal; return the event if the state changed."""
+        before = self.state
+        self.state = MOVES.get((before, signal), before)
+        if self.state is before:
+            return None
+        self.reason = reason
+        if self.state not in CARRYING:
+            if before in CARRYING:
+                self._trust.fall(now)
+            self._delivery.reset()
+        elif before not in CARRYING:
+            self._trust.rise(now)
+            self.incoming.loss.restart()
+            self.outgoing.loss.restart()
+        if self.state is LinkState.DOWN:
+            self._prober.slow_down(now)
+        else:
+            self._prober.speed_up()
+        return LinkChanged(self.peer, self.number, before.value, self.state.value, reason)
