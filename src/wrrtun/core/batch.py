@@ -4,7 +4,8 @@ The kernel's UDP_GRO hands over datagrams of one sender laid end to end, equal i
 last. A run is what the receiver can look at, open and join in one go.
 """
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,8 @@ _STARTS: Final = np.uint64((CONTINUES - PARTIAL << 60) + 1)
 _FEW: Final = 3  # below this, NumPy's calls cost more than a loop
 
 
-class Run(NamedTuple):
+@dataclass(slots=True)
+class Run:
     """Datagrams of one session, link and class with seqs `seq` to `seq + count - 1`."""
 
     kind: int  # wire.Kind, flags taken off

@@ -39,4 +39,12 @@ class PathChanged:
     link: int
 
 
-Event = SessionUp | SessionDown | LinkChanged | PathChanged
+@dataclass(frozen=True)
+class MtuAgreed:
+    """Both ends' tunnel MTUs are known; the smaller, in bytes, is the TAP's."""
+
+    peer: str
+    mtu: int
+
+
+Event = SessionUp | SessionDown | LinkChanged | PathChanged | MtuAgreed

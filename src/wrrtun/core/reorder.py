@@ -178,9 +178,7 @@ class ReorderBuffer:
         lateness = now - when
         if first < end and lateness < MAX_TOLERANCE_SECONDS:
             wanted = 1.25 * (self.tolerance_seconds + lateness)
-            self.tolerance_seconds = min(
-                max(self.tolerance_seconds, wanted), MAX_TOLERANCE_SECONDS
-            )
+            self.tolerance_seconds = min(max(self.tolerance_seconds, wanted), MAX_TOLERANCE_SECONDS)
         return [opened]
 
     def _note(self, first: int, end: int, now: float) -> None:

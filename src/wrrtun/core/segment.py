@@ -9,7 +9,8 @@ A *train* is one TAP read on its way out: a super-frame, or a single frame, whic
 """
 
 import struct
-from typing import Final, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ class Cutter:
 
     def __init__(self) -> None:
         self._slab = np.zeros(MAX_BATCH_BYTES + MAX_BATCH_DATAGRAMS, np.uint8)
-        self._view = memoryview(self._slab)
+        self._view = self._slab.data
         self._layouts: dict[int, list[memoryview]] = {}
         self._steps = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint32)
 
@@ -169,7 +170,7 @@ class Cutter:
 
     @staticmethod
     def _fill_payload(grid: Bytes2D, train: Train, first: int, full: int) -> None:
-        """Copy the headers and payload of `full` whole frames and, if there is one more, its rest."""
+        """Copy headers and payload of `full` whole frames and, if there is one more, its rest."""
         header, step = train.frame_bytes - train.segment_bytes, train.segment_bytes
         source = np.frombuffer(train.frame, np.uint8)
         grid[:, :header] = source[:header]
@@ -183,7 +184,7 @@ class Cutter:
         """Give each frame its own lengths, IP id and checksum, TCP seq and flags."""
         headers = train.headers
         assert headers is not None
-        network, transport, payload, protocol, ipv6 = headers
+        network, transport, _payload, protocol, ipv6 = headers
         frame = train.frame
         index = self._steps[first : first + count] if first + count <= 64 else None
         if index is None:
@@ -244,7 +245,8 @@ def _number_ipv4(
     )
 
 
-class Opened(NamedTuple):
+@dataclass(slots=True)
+class Opened:
     """Consecutive frames of one flow, authenticated and joined: headers once, then the payloads.
 
     A run that is not one flow is opened as several of these. `segment_bytes` is the payload of
@@ -324,7 +326,7 @@ def _vector(chain: list[Opened], size: int) -> list[Buffer]:
 
 
 def _lengthen(head: bytearray, headers: Headers, old: int, new: int) -> None:
-    """Change the transport length from `old` to `new` bytes, with every field that depends on it."""
+    """Change the transport length from `old` to `new` bytes, and what depends on it."""
     network, transport = headers.network, headers.transport
     at = transport + headers.checksum_offset
     partial = int.from_bytes(head[at : at + 2], "big")

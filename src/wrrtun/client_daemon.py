@@ -1,0 +1,320 @@
+"""The client as a process: one TAP, one socket per link, one core Client."""
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from . import __version__
+from .config import MIN_MTU, ClientConfig, LinkConfig
+from .core.client import Client
+from .core.errors import ConfigError, WrrtunError
+from .core.events import Event, MtuAgreed
+from .core.initiator import Initiator
+from .core.messages import LinkOffer
+from .core.outbound import Transmit
+from .core.seal import Suite
+from .core.session import KeyLife
+from .core.tunnel import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
+from .linux.control_socket import ControlSocket
+from .linux.monitor import Monitor
+from .linux.netlink import Netlink
+from .linux.udp import ClientSocket, LinkUnavailableError, SendResult
+from .loop import BUFFER_BYTES, Daemon, Device, Drain, clock, draw, log_event
+from .report import LinkAddresses, peer_status
+from .status import Snapshot
+
+log = logging.getLogger("wrrtun")
+
+# A link whose interface or address is not there is tried again this often; news from netlink
+# makes it sooner.
+REOPEN_SECONDS: Final = 2.0
+DEFAULT_LINK_MTU: Final = 1500
+
+
+def has_aes() -> bool:
+    """Tell whether the processor has AES instructions (x86: aes, ARMv8: aes)."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return any(
+                " aes " in f" {line.partition(':')[2].strip()} "
+                for line in file
+                if line.startswith(("flags", "Features"))
+            )
+    except OSError:
+        return True
+
+
+def resolve(host: str, port: int) -> list[IPv4Address | IPv6Address]:
+    """Look a server's name up; ConfigError when it has no address."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise ConfigError(
+            f"the server's name {host} does not resolve: {error.args[-1]}; check --server and DNS"
+        ) from error
+    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
+
+
+class LinkSocket:
+    """One link's socket, opened again whenever its interface or address comes back."""
+
+    def __init__(self, number: int, config: LinkConfig, server: list[IPv4Address | IPv6Address]):
+        self.number = number
+        self.config = config
+        self.drain = Drain()
+        self.socket: ClientSocket | None = None
+        self.failure = ""
+        self._server = server
+
+    def open(self, port: int) -> bool:
+        """Open the socket; False when that is not possible at present."""
+        try:
+            device, source = self._where()
+            remote = self._remote(source)
+            self.socket = ClientSocket((remote, port), device, source)
+        except LinkUnavailableError as error:
+            self.failure = str(error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def _where(self) -> tuple[str | None, IPv4Address | IPv6Address | None]:
+        """Return the device and source address to bind to; an alias label is an address."""
+        if self.config.address is not None:
+            return None, self.config.address
+        name = self.config.device or ""
+        if ":" not in name:
+            return name, None
+        with Netlink() as netlink:
+            found = netlink.find_link(name)
+        if found is None:
+            raise ConfigError(f"no address has the label {name}; check --link {self.config.where}")
+        return found.name, found.addresses[0].ip
+
+    def _remote(self, source: IPv4Address | IPv6Address | None) -> IPv4Address | IPv6Address:
+        for address in self._server:
+            if source is None or address.version == source.version:
+                return address
+        raise ConfigError(
+            f"--link {self.config.where}: the server has no IPv{source and source.version} address"
+        )
+
+
+class ClientDaemon(Daemon):
+    """Everything that `wrrtun client` runs."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._links: list[LinkSocket] = []
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._device: Device | None = None
+        self._control: ControlSocket | None = None
+        self._monitor: Monitor | None = None
+        self._client: Client | None = None
+
+    async def start(self) -> None:
+        """Open the sockets, the TAP and the control socket; start the first handshake."""
+        config = self._config
+        server = resolve(config.server_host, config.server_port)
+        self._links = [LinkSocket(n, link, server) for n, link in enumerate(config.links)]
+        for link in self._links:
+            self._open(link)
+        ipv6 = server[0].version == 6
+        mtu = config.mtu or self._fitting_mtu(ipv6)
+        now = clock()
+        suite = {
+            "aes-256-gcm": Suite.AES_256_GCM,
+            "chacha20-poly1305": Suite.CHACHA20_POLY1305,
+            "auto": Suite.AES_256_GCM if has_aes() else Suite.CHACHA20_POLY1305,
+        }[config.cipher]
+        initiator = Initiator(
+            config.private_key,
+            config.server_public_key,
+            config.psk,
+            suite=suite,
+            boot_id=draw(16),
+            random=draw,
+        )
+        limits = config.limits
+        settings = TunnelSettings(mtu, KeyLife(limits.rekey_seconds, limits.reject_seconds))
+        header_bytes = UDP_IPV6_BYTES if ipv6 else UDP_IPV4_BYTES
+        self._client = Client(
+            initiator, self._offers(), settings, header_bytes, draw, time.time, now
+        )
+        self._control = ControlSocket(config.control_socket, self._answer)
+        await self._control.start()
+        self._device = Device(config.device, config.addresses, mtu, config.bridge)
+        self.loop.add_reader(self._device.tap.fileno(), self.guard(self._tap_readable))
+        self._monitor = Monitor()
+        self.loop.add_reader(self._monitor.fileno(), self.guard(self._network_changed))
+        self.loop.call_later(REOPEN_SECONDS, self._reopen)
+        self.wake()
+
+    async def close(self) -> None:
+        """Say goodbye, and take everything away that was set up."""
+        if self._client is not None:
+            self._transmit(self._client.close(clock()))
+        for link in self._links:
+            self._close(link)
+        if self._monitor is not None:
+            self.loop.remove_reader(self._monitor.fileno())
+            self._monitor.close()
+        if self._device is not None:
+            self.loop.remove_reader(self._device.tap.fileno())
+            self._device.tap.close()
+        if self._control is not None:
+            await self._control.close()
+
+    def wake(self) -> None:
+        """Poll the core; send, write and log what it says."""
+        if self._client is None or self._device is None:
+            return
+        now = clock()
+        output = self._client.poll(now)
+        self._transmit(output.transmits)
+        if output.frames:
+            self._device.write(output.frames)
+        for event in output.events:
+            self._note(event)
+        self.timer.set(output.deadline, now)
+
+    def _offers(self) -> tuple[LinkOffer, ...]:
+        return tuple(
+            LinkOffer(
+                link.number,
+                link.config.weight_down,
+                link.config.weight_up,
+                link.config.rate_down_bits_per_second or 0,
+                link.config.rate_up_bits_per_second or 0,
+            )
+            for link in self._links
+        )
+
+    def _fitting_mtu(self, ipv6: bool) -> int:
+        """Return what fits every link that is there."""
+        known = [link.socket.mtu_bytes for link in self._links if link.socket is not None]
+        smallest = min((mtu for mtu in known if mtu), default=DEFAULT_LINK_MTU)
+        mtu = tunnel_mtu(min(smallest, DEFAULT_LINK_MTU), ipv6=ipv6)
+        if mtu < MIN_MTU:
+            raise ConfigError(
+                f"the links' MTU of {smallest} bytes leaves {mtu} for the tunnel; "
+                f"it needs {MIN_MTU}: raise the interfaces' MTU"
+            )
+        return mtu
+
+    # Links
+
+    def _open(self, link: LinkSocket) -> None:
+        if not link.open(self._config.server_port) or link.socket is None:
+            log.warning("link %d is not there yet: %s", link.number, link.failure)
+            return
+        self.loop.add_reader(link.socket.fileno(), self.guard(self._reader(link)))
+
+    def _close(self, link: LinkSocket) -> None:
+        if link.socket is not None:
+            self.loop.remove_reader(link.socket.fileno())
+            link.close()
+
+    def _reader(self, link: LinkSocket) -> Callable[[], None]:
+        buffer, number = self._buffer, link.number
+
+        def one() -> bool:
+            if link.socket is None or self._client is None:
+                return False
+            received = link.socket.receive_into(buffer)
+            if received is None:
+                return False
+            size, datagram_bytes = received
+            self._client.receive(number, buffer[:size], datagram_bytes, clock())
+            return True
+
+        def readable() -> None:
+            link.drain.run(one)
+            self.wake()
+
+        return readable
+
+    def _reopen(self) -> None:
+        """Open again what was closed; called every few seconds and on news from netlink."""
+        for link in self._links:
+            if link.socket is None:
+                try:
+                    self._open(link)
+                except WrrtunError as error:
+                    link.failure = str(error)
+        self.loop.call_later(REOPEN_SECONDS, self._reopen)
+
+    def _network_changed(self) -> None:
+        if self._monitor is not None and self._monitor.read():
+            for link in self._links:
+                if link.socket is None:
+                    try:
+                        self._open(link)
+                    except WrrtunError as error:
+                        link.failure = str(error)
+            self.wake()
+
+    def _transmit(self, transmits: list[Transmit]) -> None:
+        for number, _path, data, datagram_bytes in transmits:
+            link = self._links[number]
+            if link.socket is None:
+                continue
+            result = link.socket.send(data, datagram_bytes)
+            if result is not SendResult.OK:
+                self._send_failed(link, result)
+
+    def _send_failed(self, link: LinkSocket, result: SendResult) -> None:
+        assert self._client is not None
+        self._client.tunnel.send_failed(link.number, clock())
+        if result in (SendResult.DEVICE_GONE, SendResult.UNREACHABLE):
+            # A bound socket whose address or device has gone says so for ever: open a fresh one.
+            self._close(link)
+            link.failure = result.value
+
+    # TAP, status
+
+    def _tap_readable(self) -> None:
+        assert self._device is not None
+        assert self._client is not None
+        now = clock()
+        client = self._client
+        self._device.read(lambda read: client.submit(read, now))
+        self.wake()
+
+    def _note(self, event: Event) -> None:
+        log_event(event)
+        if isinstance(event, MtuAgreed) and self._device is not None:
+            self._device.set_mtu(event.mtu)
+
+    def _answer(self, request: str) -> bytes:
+        assert self._client is not None
+        if request != "status":
+            raise WrrtunError(f"unknown request {request!r}")
+        now = clock()
+        addresses = {
+            link.number: LinkAddresses(
+                link.config.where,
+                link.socket.local_text if link.socket else None,
+                link.socket.remote_text if link.socket else None,
+                "" if link.socket else link.failure,
+            )
+            for link in self._links
+        }
+        peer = peer_status(self._client.tunnel, self._device, addresses, now)
+        snapshot = Snapshot(
+            role="client",
+            version=__version__,
+            uptime_seconds=now - self.started,
+            peers=[peer],
+            drops={},
+        )
+        return snapshot.to_json()

@@ -1,0 +1,192 @@
+"""The links of one tunnel as this end uses them: state, pacer, path, weights, traffic.
+
+A *path* is where datagrams of a link go: an opaque value that the shell understands. The client
+has one path per link from the start. The server learns paths from authenticated probes, and sends
+to a new one only after a challenge came back from there (as QUIC does: RFC 9000, 8.2).
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from .link import Link, LinkState
+from .messages import LinkOffer
+from .pacer import Pacer
+from .wire import OVERHEAD_BYTES, SEQ_MASK
+
+Path = Hashable
+NO_TOKEN: Final = bytes(8)
+TOKEN_BYTES: Final = 8
+
+# Express overtakes bulk, so it may not take a link over.
+EXPRESS_SHARE: Final = 0.2
+EXPRESS_BURST_SECONDS: Final = 0.1
+EXPRESS_BURST_BYTES: Final = 4_000
+
+CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
+
+
+class PathCheck:
+    """Which path a link's datagrams go to, and the challenge to the one that wants to follow."""
+
+    def __init__(self, path: Path | None, random: Callable[[int], bytes]) -> None:
+        self.path = path
+        self._random = random
+        self._candidate: Path | None = None
+        self._token = NO_TOKEN
+        self._newest_probe = -1
+
+    def on_probe(self, path: Path, order: int, token: bytes) -> tuple[bytes, bool]:
+        """Judge the path that a probe came from; `order` grows with each probe that was sent.
+
+        Return the token to answer with (zeros: no challenge) and whether the path is new and now
+        valid. An older probe, overtaken or replayed late, challenges but never moves a path.
+        """
+        if path == self.path:
+            self._newest_probe = max(self._newest_probe, order)
+            return NO_TOKEN, False
+        if order > self._newest_probe:
+            self._newest_probe = order
+            if path == self._candidate and token == self._token:
+                self.path, self._candidate = path, None
+                return NO_TOKEN, True
+            if path != self._candidate:
+                self._candidate, self._token = path, self._random(TOKEN_BYTES)
+        return (self._token if path == self._candidate else NO_TOKEN), False
+
+    def restart(self) -> None:
+        """Count probes from the beginning: they are numbered anew under a new session's keys."""
+        self._newest_probe = -1
+
+
+@dataclass
+class Markers:
+    """What a link's last bulk or marker told the other end, and when."""
+
+    seq: int = 0  # the next bulk seq at that time
+    sent_at: float = field(default=float("-inf"))
+
+
+class Member:
+    """One link in the bond."""
+
+    def __init__(
+        self,
+        peer: str,
+        number: int,
+        weight: float,
+        rate_bits_per_second: float | None,
+        check: PathCheck,
+        header_bytes: int,
+        now: float,
+    ) -> None:
+        self.number = number
+        self.weight = weight
+        self.link = Link(number, now, peer)
+        self.rate_bits_per_second = rate_bits_per_second
+        self.pacer = Pacer(rate_bits_per_second)
+        self.check = check
+        self.header_bytes = header_bytes  # UDP and IP
+        self.sent_bulk_bytes = 0  # UDP payload
+        self.received_bulk_datagrams = 0
+        self.markers = Markers()
+        self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
+        self._express_credit_bytes = 0.0
+        self._express_at = now
+
+    @property
+    def path(self) -> Path | None:
+        """Where datagrams go; None until the server has learned and checked it."""
+        return self.check.path
+
+    def set_rate(self, rate_bits_per_second: float | None, now: float) -> None:
+        """Change what the link may carry; None: it is not paced."""
+        self.rate_bits_per_second = rate_bits_per_second
+        self.pacer.set_rate(rate_bits_per_second, now)
+
+    @property
+    def carries(self) -> bool:
+        """Whether frames may be sent on this link."""
+        return self.check.path is not None and self.link.state in CARRYING
+
+    def charge(self, datagrams: int, payload_bytes: int, now: float, *, bulk: bool = False) -> None:
+        """Count what goes out, in UDP payload bytes, and let the pacer know."""
+        size = payload_bytes + datagrams * self.header_bytes
+        self.pacer.charge(size, now)
+        self.link.on_sent(datagrams, size, now, bulk=bulk)
+        if bulk:
+            self.sent_bulk_bytes += payload_bytes
+
+    def delay_seconds(self, now: float) -> float:
+        """Estimate how long a datagram sent now takes to arrive: what express goes by."""
+        srtt = self.link.srtt
+        return (srtt / 2 if srtt is not None else 1.0) + self.pacer.queue_delay(now)
+
+    def admit_express(self, frame_bytes: int, now: float) -> bool:
+        """Take an express frame's bytes from this link's allowance for express, if it has them."""
+        rate = self.rate_bits_per_second
+        if rate is None:
+            return True
+        share = rate / 8 * EXPRESS_SHARE
+        burst = max(share * EXPRESS_BURST_SECONDS, EXPRESS_BURST_BYTES)
+        credit = self._express_credit_bytes + (now - self._express_at) * share
+        self._express_at = now
+        size = frame_bytes + OVERHEAD_BYTES + self.header_bytes
+        self._express_credit_bytes = min(credit, burst)
+        if self._express_credit_bytes < size:
+            return False
+        self._express_credit_bytes -= size
+        return True
+
+
+class Bond:
+    """All links of a tunnel, by number."""
+
+    def __init__(self) -> None:
+        self._members: dict[int, Member] = {}
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def get(self, number: int) -> Member | None:
+        """Return one link."""
+        return self._members.get(number)
+
+    def add(self, member: Member) -> None:
+        """Let a link take part."""
+        self._members[member.number] = member
+
+    def remove(self, number: int) -> None:
+        """Take a link out."""
+        del self._members[number]
+
+    def carrying(self) -> list[Member]:
+        """Return the links that frames may be sent on."""
+        return [member for member in self._members.values() if member.carries]
+
+    def fastest(self, now: float) -> Member | None:
+        """Return the link on which a small frame would arrive first."""
+        carrying = self.carrying()
+        if len(carrying) == 1:
+            return carrying[0]
+        return min(carrying, key=lambda member: member.delay_seconds(now), default=None)
+
+    def mark_bulk(self, member: Member, next_seq: int, now: float) -> None:
+        """Note that bulk up to `next_seq` - 1 has just left, the last of it on `member`."""
+        member.markers.seq = next_seq & SEQ_MASK
+        member.markers.sent_at = now
+
+    def limit_bytes(self, seconds: float, floor_bytes: int) -> int:
+        """Return what all links carry in `seconds`, at least the floor; links without a rate: 0."""
+        rates = [member.rate_bits_per_second or 0.0 for member in self.carrying()]
+        return max(floor_bytes, int(sum(rates) / 8 * seconds))
+
+
+def sending_weight(offer: LinkOffer, *, initiator: bool) -> tuple[float, float | None]:
+    """Return the weight and rate (bits/s or None) of a link for what this end sends."""
+    if initiator:
+        return offer.weight_up, offer.rate_up_bits_per_second or None
+    return offer.weight_down, offer.rate_down_bits_per_second or None

@@ -1,0 +1,143 @@
+"""The end that has the links: it starts handshakes, and starts over when the server is gone."""
+
+from collections.abc import Callable
+from typing import Final
+
+from .batch import Run, split
+from .errors import Drop, PeerError
+from .handshake import Established
+from .headers import Buffer
+from .initiator import Initiator
+from .messages import LinkOffer
+from .outbound import Transmit
+from .session import Session
+from .tunnel import Output, Tunnel, TunnelSettings
+from .wire import Kind
+
+# Sooner than WireGuard's 5 s at first: a person waits. Then as rarely.
+RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 5.0)
+RETRY_JITTER: Final = 0.3
+# With no link left for so long, the server may have restarted and know nothing of this session.
+SILENCE_SECONDS: Final = 3.0
+
+
+class Client:
+    """A tunnel and the handshakes that keep it in keys. A link's path is its number."""
+
+    def __init__(
+        self,
+        initiator: Initiator,
+        links: tuple[LinkOffer, ...],
+        settings: TunnelSettings,
+        header_bytes: int,
+        random: Callable[[int], bytes],
+        wall_clock: Callable[[], float],
+        now: float,
+    ) -> None:
+        self._initiator = initiator
+        self._links = links
+        self._random = random
+        self._wall_clock = wall_clock
+        first_seq = int.from_bytes(random(4))
+        self.tunnel = Tunnel("server", settings, random, first_seq, now)
+        self.tunnel.set_links(
+            links,
+            {offer.number: offer.number for offer in links},
+            initiator=True,
+            header_bytes=header_bytes,
+            now=now,
+        )
+        self._attempts = 0  # since the last success
+        self._attempt_at = now
+        self._heard_at = now
+        self._transmits: list[Transmit] = []
+
+    def submit(self, read: Buffer, now: float) -> None:
+        """Take one TAP read; see Tunnel.submit."""
+        self.tunnel.submit(read, now)
+
+    def receive(self, link: int, data: memoryview, datagram_bytes: int, now: float) -> None:
+        """Take what one receive call on a link's socket delivered."""
+        for run in split(data, datagram_bytes):
+            if run.kind in (Kind.RESPONSE, Kind.COOKIE):
+                self._answer(bytes(run.datagrams), now)
+            else:
+                self._sealed(run, link, now)
+
+    def poll(self, now: float) -> Output:
+        """Do what is due; see Tunnel.poll."""
+        if now >= self._attempt_at and self._wants_handshake(now):
+            self._attempt(now)
+        output = self.tunnel.poll(now)
+        output.transmits += self._transmits
+        self._transmits = []
+        if self._wants_handshake(now):
+            output.deadline = min(output.deadline or self._attempt_at, self._attempt_at)
+        return output
+
+    def close(self, now: float) -> list[Transmit]:
+        """Say goodbye."""
+        return self.tunnel.close(now)
+
+    def _sealed(self, run: Run, link: int, now: float) -> None:
+        counters = self.tunnel.counters
+        if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
+            counters.drop(Drop.UNKNOWN_TYPE if run.kind else Drop.TRUNCATED, run.count)
+            return
+        session = self.tunnel.sessions.find(run.session)
+        if session is None:
+            counters.drop(Drop.UNKNOWN_SESSION, run.count)
+        elif self.tunnel.receive(run, session, link, now):
+            self._heard_at = now
+
+    def _wants_handshake(self, now: float) -> bool:
+        tunnel = self.tunnel
+        session = tunnel.sessions.current
+        return (
+            session is None
+            or tunnel.ended_by_peer
+            or session.wants_rekey(now, tunnel.settings.key_life)
+            or now - self._heard_at > SILENCE_SECONDS
+        )
+
+    def _attempt(self, now: float) -> None:
+        """Send one INIT, the same on every link: whichever is quickest decides."""
+        tunnel = self.tunnel
+        taken = tunnel.sessions.local_ids
+        session_id = 0
+        while not session_id or session_id in taken:
+            session_id = int.from_bytes(self._random(2))
+        init = self._initiator.start(
+            session_id,
+            tunnel.outbound.next_bulk_seq,
+            tunnel.settings.mtu,
+            self._links,
+            now=now,
+            wall_clock_seconds=self._wall_clock(),
+        )
+        for offer in self._links:
+            self._transmits.append(Transmit(offer.number, offer.number, init, len(init)))
+        pause = RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
+        jitter = (self._random(1)[0] / 255 * 2 - 1) * RETRY_JITTER
+        self._attempts += 1
+        self._attempt_at = now + pause * (1 + jitter)
+
+    def _answer(self, datagram: bytes, now: float) -> None:
+        try:
+            established = self._initiator.receive(datagram, now)
+        except PeerError as error:
+            self.tunnel.counters.drop(error.reason)
+            return
+        if established is not None:
+            self._establish(established, now)
+        elif self._attempts == 1:
+            self._attempt_at = now  # with the cookie; should that not do either, patience
+
+    def _establish(self, established: Established, now: float) -> None:
+        tunnel = self.tunnel
+        self._attempts = 0
+        self._attempt_at = now
+        self._heard_at = now
+        session = Session(established.keys, now)
+        tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
+        tunnel.agree_mtu(established.mtu)

@@ -1,0 +1,178 @@
+"""Receiving: look at the window, open, put in order, join. Runs in, vectors for the TAP out."""
+
+from typing import Final
+
+from .batch import Run
+from .bond import Bond, Member
+from .counters import Counters
+from .errors import Drop, PeerError
+from .headers import Buffer
+from .link import LinkState
+from .reorder import ReorderBuffer
+from .segment import Opened, gather
+from .session import Session
+from .wire import OVERHEAD_BYTES, SEQ_MASK, Kind
+
+# How long a gap may keep later frames waiting: under TCP's minimum RTO of 200 ms.
+MAX_HOLD_SECONDS: Final = 0.180
+MIN_HOLD_SECONDS: Final = 0.010
+JITTERS: Final = 4
+# Longest wait that ended well is remembered for two of these.
+HOLD_MEMORY_SECONDS: Final = 2.0
+
+# What one link delivers in order says something about losses only while the link is heard.
+LIVE: Final = (LinkState.UP, LinkState.LOSSY)
+
+
+class Inbound:
+    """What one end receives."""
+
+    def __init__(self, bond: Bond, counters: Counters) -> None:
+        self.reorder = ReorderBuffer(0, MAX_HOLD_SECONDS)
+        self.bulk_received_at = float("-inf")
+        self.delivered_frames = 0
+        self.delivered_bytes = 0
+        self._bond = bond
+        self._counters = counters
+        self._released: list[Opened] = []
+        self._waits = [0.0, 0.0]
+        self._waits_since = 0.0
+
+    def frames(self, session: Session, member: Member, run: Run, in_order: bool, now: float) -> int:
+        """Take a run of bulk or express; return how many datagrams were authentic.
+
+        `in_order`: it came over the link that its header names, so it moves that link's floor.
+        """
+        opened = self._open(session, run)
+        count = sum(one.count for one in opened)
+        session.opened += count
+        if run.kind == Kind.EXPRESS:
+            self._released += opened
+            return count
+        if not count:
+            return 0
+        self.bulk_received_at = now
+        member.received_bulk_datagrams += count
+        insert = self.reorder.insert
+        for one in opened:
+            self._released += insert(one, now)
+        if in_order:
+            last = opened[-1]
+            self.reorder.raise_floor(member.number, last.seq + last.count - 1 & SEQ_MASK)
+        if self.reorder.waiting:
+            self._infer(now)
+        return count
+
+    def message(self, session: Session, run: Run) -> bytes | None:
+        """Open a control message; None when it is not authentic."""
+        reason = session.window(Kind.CONTROL).refusal(run.seq)
+        if reason is not None:
+            self._counters.drop(reason)
+            return None
+        try:
+            message = session.opener.open_message(run)
+        except PeerError as error:
+            self._counters.drop(error.reason)
+            return None
+        session.window(Kind.CONTROL).commit(run.seq, 1)
+        session.opened += 1
+        return message
+
+    def mark(self, member: Member, next_bulk_seq: int, now: float) -> None:
+        """Take a marker: everything below `next_bulk_seq` on this link has arrived or is lost."""
+        self.reorder.raise_floor(member.number, next_bulk_seq)
+        self._infer(now)
+
+    def tick(self, now: float) -> None:
+        """Give up what has waited long enough."""
+        self._infer(now)
+        self._released += self.reorder.expire(now)
+
+    def restart(self, next_seq: int) -> None:
+        """Begin anew with a peer that has restarted."""
+        self._released += self.reorder.restart(next_seq)
+
+    def take(self) -> list[list[Buffer]]:
+        """Return what is to be written to the TAP, each with its virtio-net header."""
+        if not self._released:
+            return []
+        released, self._released = self._released, []
+        for opened in released:
+            self.delivered_frames += opened.count
+            self.delivered_bytes += len(opened.data)
+        return gather(released)
+
+    def update_hold(self, now: float) -> None:
+        """Set the hold to the slowest link's skew and jitter, from what was measured."""
+        self._waits[0] = max(self._waits[0], self.reorder.longest_wait_seconds)
+        self.reorder.longest_wait_seconds = 0.0
+        if now - self._waits_since >= HOLD_MEMORY_SECONDS:
+            self.reorder.decay_tolerance(now - self._waits_since if self._waits_since else 0.0)
+            self._waits = [0.0, self._waits[0]]
+            self._waits_since = now
+        delays = [
+            (member.link.owd_in, member.link.jitter_in)
+            for member in self._bond
+            if member.link.state in LIVE and member.link.owd_in is not None
+        ]
+        if len(delays) < len(self._bond.carrying()) or not delays:
+            self.reorder.hold_seconds = MAX_HOLD_SECONDS
+            return
+        fastest = min(owd for owd, _ in delays)
+        skew = max(owd - fastest + JITTERS * jitter for owd, jitter in delays)
+        wanted = max(skew, 1.25 * max(self._waits)) + MIN_HOLD_SECONDS
+        self.reorder.hold_seconds = min(wanted, MAX_HOLD_SECONDS)
+
+    def _infer(self, now: float) -> None:
+        live = [member.number for member in self._bond if member.link.state in LIVE]
+        self._released += self.reorder.infer(live, now)
+
+    def _open(self, session: Session, run: Run) -> list[Opened]:
+        """Look at the window, open, commit; count what is refused."""
+        window = session.window(run.kind)
+        if window.check(run.seq, run.count):
+            opened, bad = session.opener.open(run)
+            if bad:
+                self._counters.drop(Drop.BAD_TAG, bad)
+                for one in opened:
+                    window.commit(one.seq, one.count)
+            else:
+                window.commit(run.seq, run.count)
+            return opened
+        opened = []
+        for index in range(run.count):
+            seq = run.seq + index & SEQ_MASK
+            reason = window.refusal(seq)
+            if reason is not None:
+                self._counters.drop(reason)
+                continue
+            ones, bad = session.opener.open(single(run, index))
+            if bad:
+                self._counters.drop(Drop.BAD_TAG, bad)
+            else:
+                window.commit(seq, 1)
+                opened += ones
+        return opened
+
+
+def single(run: Run, index: int) -> Run:
+    """Return one datagram of a run as a run of its own."""
+    start = index * run.datagram_bytes
+    flags = run.flags
+    if index and run.joined:
+        flags = 0b1100
+    datagram = run.datagrams[start : start + run.datagram_bytes]
+    return Run(
+        run.kind,
+        flags,
+        False,
+        run.link,
+        run.session,
+        run.seq + index & SEQ_MASK,
+        1,
+        datagram,
+        len(datagram),
+    )
+
+
+assert OVERHEAD_BYTES == 24

@@ -1,0 +1,213 @@
+"""Sending: classify, queue, pull. TAP reads in, sealed batches out.
+
+TAP -> classify -> express: fastest link, at once, ahead of bulk
+                -> bulk queue (CoDel) -> links pull by weight as their pacers allow -> seal
+"""
+
+from typing import Final, NamedTuple
+
+from .bond import Bond, Member, Path
+from .classify import is_express
+from .counters import Counters
+from .ecn import mark_congestion_experienced
+from .errors import Drop
+from .headers import Buffer
+from .meter import RateMeter
+from .queue import BulkQueue
+from .scheduler import Scheduler
+from .segment import VNET, Cutter, Train
+from .session import Session
+from .wire import (
+    CONTINUES,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_DATAGRAMS,
+    OVERHEAD_BYTES,
+    SEQ_MASK,
+    Kind,
+)
+
+# How much the tunnel queues: enough to ride out a loss of TCP's, little enough to be one clear
+# signal. Without known rates nothing is paced and nothing waits here.
+QUEUE_SECONDS: Final = 0.1
+QUEUE_FLOOR_BYTES: Final = 64 << 10
+# How long a run of frames may stay on one link: one frame at 10 Mbit/s, a whole super-frame at
+# 1 Gbit/s. Shorter runs cost system calls, longer ones make the other links wait.
+RUN_SECONDS: Final = 0.001
+
+
+class Transmit(NamedTuple):
+    """One batch for one link: datagrams of `datagram_bytes`, the last may be shorter."""
+
+    link: int
+    path: Path
+    data: Buffer
+    datagram_bytes: int
+
+
+class Outbound:
+    """What one end sends. Everything it returns is to be sent at once, in order."""
+
+    def __init__(
+        self, bond: Bond, counters: Counters, next_bulk_seq: int, max_frame_bytes: int
+    ) -> None:
+        self.max_frame_bytes = max_frame_bytes
+        self.next_bulk_seq = next_bulk_seq
+        self.express_frames = 0
+        self.bulk_frames = 0
+        self.bulk_sent_at = float("-inf")
+        self.queue: BulkQueue[Train] = BulkQueue(QUEUE_FLOOR_BYTES)
+        self._bond = bond
+        self._counters = counters
+        self._scheduler = Scheduler()
+        self._meters: dict[int, RateMeter] = {}
+        self._cutter = Cutter()
+        self._borrowed: list[Train] = []
+
+    def set_weight(self, member: Member) -> None:
+        """Take a link's weight over."""
+        self._scheduler.set_weight(member.number, member.weight)
+        self._meters.setdefault(member.number, RateMeter())
+
+    def remove(self, number: int) -> None:
+        """Forget a link."""
+        self._scheduler.remove(number)
+        del self._meters[number]
+
+    def submit(self, read: Buffer, session: Session | None, now: float) -> Transmit | None:
+        """Take one TAP read (virtio-net header and frame); express goes out at once.
+
+        The buffer is borrowed until `settle`.
+        """
+        train = Train.parse(read)
+        if train is None:
+            self._counters.drop(Drop.MALFORMED_FRAME)
+            return None
+        if train.frame_bytes > self.max_frame_bytes:
+            self._counters.drop(Drop.FRAME_TOO_BIG, train.count)
+            return None
+        if session is None:
+            self._counters.drop(Drop.NO_LINK, train.count)
+            return None
+        member = self._bond.fastest(now)
+        if member is None:
+            self._counters.drop(Drop.NO_LINK, train.count)
+            return None
+        if (
+            train.count == 1
+            and is_express(read, VNET.size)
+            and member.admit_express(train.frame_bytes, now)
+        ):
+            self.express_frames += 1
+            return self.send_one(Kind.EXPRESS, train.flags, train.frame, member, session, now)
+        if self.queue.push(train, now):
+            self._borrowed.append(train)
+        else:
+            self._counters.drop(Drop.QUEUE_FULL, train.count)
+        return None
+
+    def send_one(
+        self, kind: Kind, flags: int, content: Buffer, member: Member, session: Session, now: float
+    ) -> Transmit:
+        """Seal one express frame or control message for one link."""
+        seq = session.take_seq(kind)
+        session.sealed += 1
+        datagram = session.sealer.seal(kind, flags, 0, member.number, seq, (content,))
+        member.charge(1, len(datagram), now)
+        return Transmit(member.number, member.path, datagram, len(datagram))
+
+    def pull(self, session: Session, now: float) -> list[Transmit]:
+        """Let the links take what their pacers allow from the bulk queue."""
+        transmits: list[Transmit] = []
+        carrying = self._bond.carrying()
+        paced = all(member.rate_bits_per_second for member in carrying)
+        while self.queue:
+            ready = {member.number for member in carrying if member.pacer.ready(now)}
+            number = self._scheduler.choose(ready)
+            member = self._bond.get(number) if number is not None else None
+            if member is None:
+                break
+            if paced and self.queue.drop_decision(now) and not self._mark(self.queue.head):
+                self._counters.drop(Drop.QUEUE_DELAY)
+                before = self.queue.head.size_bytes
+                self.queue.head.drop_one()
+                self.queue.consumed(before - self.queue.head.size_bytes)
+                continue
+            frames, flags, follow = self._take(member, now)
+            transmits.append(self._seal(frames, flags, follow, member, session, now))
+        return transmits
+
+    def settle(self) -> None:
+        """Copy what stays queued: the caller is about to use the read buffers again."""
+        for train in self._borrowed:
+            if train.left:
+                train.own()
+        self._borrowed.clear()
+
+    def resize_queue(self) -> None:
+        """Bound the queue by time, with the rates as they are now."""
+        self.queue.limit_bytes = self._bond.limit_bytes(QUEUE_SECONDS, QUEUE_FLOOR_BYTES)
+
+    def next_time(self, now: float) -> float | None:
+        """Say when a link's pacer will be ready for what is queued."""
+        if not self.queue:
+            return None
+        times = [member.pacer.next_time(now) for member in self._bond.carrying()]
+        return min(times, default=None)
+
+    def _take(self, member: Member, now: float) -> tuple[list[Buffer], int, int]:
+        """Take one run off the queue: frames, the first one's flags, the others' flags."""
+        train = self.queue.head
+        size = train.frame_bytes + OVERHEAD_BYTES
+        allowance = min(self._run_bytes(member, now), MAX_BATCH_BYTES)
+        most = max(1, min(allowance // size, MAX_BATCH_DATAGRAMS))
+        if train.count > 1:
+            before = train.size_bytes
+            cut, flags = self._cutter.take(train, min(most, train.left))
+            self.queue.consumed(before - train.size_bytes)
+            return [*cut], flags, CONTINUES
+        frames: list[Buffer] = []
+        flags = train.flags
+        while len(frames) < most and train.count == 1 and train.flags == flags:
+            if frames and len(train.frame) != len(frames[0]):
+                break
+            frames.append(train.frame)
+            train.pass_on(1)
+            self.queue.consumed(train.frame_bytes)
+            if not self.queue:
+                break
+            train = self.queue.head
+        return frames, flags, flags
+
+    def _run_bytes(self, member: Member, now: float) -> int:
+        """Say how many bytes may go to this link in one run."""
+        rate = member.rate_bits_per_second or self._meters[member.number].bits_per_second(now)
+        return int(min(rate / 8 * RUN_SECONDS, member.pacer.allowance(now)))
+
+    def _seal(
+        self,
+        frames: list[Buffer],
+        flags: int,
+        follow: int,
+        member: Member,
+        session: Session,
+        now: float,
+    ) -> Transmit:
+        count, seq = len(frames), self.next_bulk_seq
+        self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
+        session.sealed += count
+        batch = session.sealer.seal(Kind.BULK, flags, follow, member.number, seq, frames)
+        size = len(batch)
+        self._scheduler.charge(member.number, size)
+        self._meters[member.number].add(size, now)
+        member.charge(count, size, now, bulk=True)
+        self._bond.mark_bulk(member, self.next_bulk_seq, now)
+        self.bulk_sent_at = now
+        self.bulk_frames += count
+        return Transmit(member.number, member.path, batch, len(frames[0]) + OVERHEAD_BYTES)
+
+    @staticmethod
+    def _mark(train: Train) -> bool:
+        """Mark what is left of a train, as the kernel's CoDel marks a GSO packet: whole."""
+        train.own()
+        frame = train.frame
+        return not isinstance(frame, bytes) and mark_congestion_experienced(frame)

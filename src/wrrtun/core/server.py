@@ -1,0 +1,189 @@
+"""The end that has one address and many clients: it answers handshakes and tells sessions apart."""
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from .batch import Run, split
+from .bond import Path
+from .counters import Counters
+from .errors import Drop, PeerError
+from .handshake import Established
+from .headers import Buffer
+from .outbound import Transmit
+from .responder import Responder
+from .session import Session
+from .tunnel import Output, Tunnel, TunnelSettings
+from .wire import Kind
+
+SESSION_NUMBERS: Final = 1 << 16
+
+
+@dataclass
+class ServerOutput:
+    """What the shell is to do, for all peers, since the last call."""
+
+    transmits: list[Transmit] = field(default_factory=list)
+    outputs: list[tuple[str, Output]] = field(default_factory=list)
+    deadline: float | None = None
+
+
+class PathFacts(NamedTuple):
+    """What the shell knows of a path: the sender's packed address and port, and the bytes of the
+    IP and UDP headers."""
+
+    source: bytes
+    header_bytes: int
+
+
+class Offer(NamedTuple):
+    """What a handshake agreed on, until its first datagram proves that the client is there."""
+
+    established: Established
+    header_bytes: int
+
+
+class Server:
+    """One tunnel per peer behind one socket."""
+
+    def __init__(
+        self,
+        responder: Responder,
+        settings: Mapping[str, TunnelSettings],
+        describe: Callable[[Path], PathFacts],
+        random: Callable[[int], bytes],
+        now: float,
+    ) -> None:
+        self.counters = Counters()  # of datagrams that no tunnel could be found for
+        self.tunnels: dict[str, Tunnel] = {}
+        self._responder = responder
+        self._describe = describe
+        self._random = random
+        self._sessions: dict[int, tuple[Tunnel, Session]] = {}
+        self._numbers: dict[str, set[int]] = {peer: set() for peer in settings}
+        self._offers: dict[str, Offer] = {}  # at most one a peer
+        self._transmits: list[Transmit] = []
+        self._touched: set[str] = set()
+        self._due: list[tuple[float, str]] = []
+        self._deadlines: dict[str, float] = {}
+        for peer, one in settings.items():
+            first_seq = int.from_bytes(random(4))
+            self.tunnels[peer] = Tunnel(peer, one, random, first_seq, now)
+
+    def submit(self, peer: str, read: Buffer, now: float) -> None:
+        """Take one read of a peer's TAP; see Tunnel.submit."""
+        self.tunnels[peer].submit(read, now)
+        self._touched.add(peer)
+
+    def receive(self, path: Path, data: memoryview, datagram_bytes: int, now: float) -> None:
+        """Take what one receive call delivered."""
+        for run in split(data, datagram_bytes):
+            if run.kind == Kind.INIT:
+                self._handshake(path, bytes(run.datagrams), now)
+            else:
+                self._sealed(run, path, now)
+
+    def poll(self, now: float) -> ServerOutput:
+        """Do what is due in every tunnel that something happened to."""
+        while self._due and self._due[0][0] <= now:
+            due, peer = heapq.heappop(self._due)
+            if self._deadlines.get(peer) == due:
+                self._touched.add(peer)
+        result = ServerOutput(self._transmits)
+        self._transmits = []
+        for peer in self._touched:
+            tunnel = self.tunnels[peer]
+            if tunnel.ended_by_peer:
+                tunnel.end("the client said goodbye")
+            output = tunnel.poll(now)
+            self._forget(tunnel)
+            result.transmits += output.transmits
+            result.outputs.append((peer, output))
+            if output.deadline is not None and self._deadlines.get(peer) != output.deadline:
+                self._deadlines[peer] = output.deadline
+                heapq.heappush(self._due, (output.deadline, peer))
+        self._touched.clear()
+        while self._due and self._deadlines.get(self._due[0][1]) != self._due[0][0]:
+            heapq.heappop(self._due)
+        result.deadline = self._due[0][0] if self._due else None
+        return result
+
+    def close(self, now: float) -> list[Transmit]:
+        """Say goodbye to every client."""
+        return [transmit for tunnel in self.tunnels.values() for transmit in tunnel.close(now)]
+
+    def send_failed(self, path: Path, now: float) -> None:
+        """Hear from the shell that a batch could not be sent along `path`."""
+        for peer, tunnel in self.tunnels.items():
+            for member in tunnel.bond:
+                if member.path == path:
+                    tunnel.send_failed(member.number, now)
+                    self._touched.add(peer)
+                    return
+        self.counters.drop(Drop.SEND_FAILED)
+
+    def _sealed(self, run: Run, path: Path, now: float) -> None:
+        if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
+            self.counters.drop(Drop.UNKNOWN_TYPE if run.kind else Drop.TRUNCATED, run.count)
+            return
+        found = self._sessions.get(run.session)
+        if found is None:
+            self.counters.drop(Drop.UNKNOWN_SESSION, run.count)
+            return
+        tunnel, session = found
+        if session is tunnel.sessions.next and session.proves(run):
+            self._promote(tunnel, session, now)
+        tunnel.receive(run, session, path, now)
+        self._touched.add(tunnel.peer)
+
+    def _handshake(self, path: Path, datagram: bytes, now: float) -> None:
+        source, header_bytes = self._describe(path)
+        try:
+            reply = self._responder.receive(
+                datagram,
+                source,
+                now,
+                allocate_session=self._draw_session,
+                next_bulk_seq=lambda peer: self.tunnels[peer].outbound.next_bulk_seq,
+                mtu=lambda peer: self.tunnels[peer].settings.mtu,
+            )
+        except PeerError as error:
+            self.counters.drop(error.reason)
+            return
+        if reply.established is not None:
+            self._offer(*reply.established, header_bytes, now)
+        self._transmits.append(Transmit(0, path, reply.datagram, len(reply.datagram)))
+
+    def _draw_session(self) -> int:
+        if len(self._sessions) >= SESSION_NUMBERS - 1:
+            raise PeerError(Drop.RATE_LIMITED, "every session number is in use")
+        number = 0
+        while not number or number in self._sessions:
+            number = int.from_bytes(self._random(2))
+        return number
+
+    def _offer(self, peer: str, established: Established, header_bytes: int, now: float) -> None:
+        """Keep a new session beside the live one until its first datagram proves it."""
+        tunnel = self.tunnels[peer]
+        session = Session(established.keys, now)
+        tunnel.sessions.offer(session)
+        number = established.keys.local_session
+        self._sessions[number] = tunnel, session
+        self._numbers[peer].add(number)
+        self._offers[peer] = Offer(established, header_bytes)
+        self._touched.add(peer)
+
+    def _promote(self, tunnel: Tunnel, session: Session, now: float) -> None:
+        established, header_bytes = self._offers.pop(tunnel.peer)
+        tunnel.set_links(established.links, {}, initiator=False, header_bytes=header_bytes, now=now)
+        tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
+        tunnel.agree_mtu(established.mtu)
+
+    def _forget(self, tunnel: Tunnel) -> None:
+        """Drop the numbers of a tunnel's sessions that have ended."""
+        known = self._numbers[tunnel.peer]
+        alive = tunnel.sessions.local_ids
+        for number in known - alive:
+            del self._sessions[number]
+        self._numbers[tunnel.peer] = alive

@@ -1,0 +1,24 @@
+"""The two entry points that the command line calls."""
+
+from .client_daemon import ClientDaemon
+from .config import ClientConfig, ServerConfig
+from .loop import run
+from .server_daemon import ServerDaemon
+
+
+def run_client(config: ClientConfig) -> int:
+    """Run a client until it is told to stop; return the exit code."""
+
+    async def main() -> int:
+        return await ClientDaemon(config).run()
+
+    return run(main)
+
+
+def run_server(config: ServerConfig) -> int:
+    """Run a server until it is told to stop; return the exit code."""
+
+    async def main() -> int:
+        return await ServerDaemon(config).run()
+
+    return run(main)

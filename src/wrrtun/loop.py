@@ -1,0 +1,232 @@
+"""What both daemons share: the loop, the clock, the timer, the TAP devices, the way out.
+
+Every wake-up ends in one `poll` of the core. Its deadline arms the timer; nothing here polls by
+the clock.
+"""
+
+import asyncio
+import gc
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import uvloop
+
+from .config import IPInterface
+from .core.events import Event, LinkChanged, MtuAgreed, PathChanged, SessionDown, SessionUp
+from .core.headers import Buffer
+from .core.wire import MAX_BATCH_DATAGRAMS
+from .linux.netlink import Netlink
+from .linux.tap import Tap, TapDownError, TapGoneError
+
+log = logging.getLogger("wrrtun")
+
+BUFFER_BYTES: Final = 65_536 + 64
+# What one wake-up takes from one descriptor at most, so that no side starves.
+MAX_READS: Final = 16
+# A super-frame's datagrams, with headers and tags, fit one batch.
+MAX_SUPER_FRAME_BYTES: Final = 61_000
+QUEUE_FRAMES: Final = 1_000
+TIMER_SECONDS: Final = 0.001  # libuv's tick
+
+
+def clock() -> float:
+    """Return seconds that go on through suspend, as keys must age (CLOCK_BOOTTIME)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def draw(count: int) -> bytes:
+    """Return `count` random bytes."""
+    return os.urandom(count)
+
+
+class Drain:
+    """How often to read in one wake-up: as often as it paid the last time.
+
+    An empty read costs as much as a wake-up; a wake-up for each datagram costs a system call more.
+    """
+
+    def __init__(self) -> None:
+        self._reads = 1
+
+    def run(self, read: Callable[[], bool]) -> None:
+        """Call `read` until it has nothing more, or its turn is over."""
+        for done in range(self._reads):
+            if not read():
+                self._reads = max(1, done)
+                return
+        self._reads = min(self._reads * 2, MAX_READS)
+
+
+class Timer:
+    """One deadline on the loop. Moving it later costs nothing: it fires early and is set again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fire: Callable[[], None]) -> None:
+        self._loop = loop
+        self._fire = fire
+        self._handle: asyncio.TimerHandle | None = None
+        self._at = math.inf
+
+    def set(self, at: float | None, now: float) -> None:
+        """Fire at `at` or earlier."""
+        if at is None or (self._handle is not None and self._at <= at):
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        ticks = max(1, math.ceil((at - now) / TIMER_SECONDS))
+        self._at = now + ticks * TIMER_SECONDS
+        self._handle = self._loop.call_later(ticks * TIMER_SECONDS, self._expired)
+
+    def _expired(self) -> None:
+        self._handle = None
+        self._at = math.inf
+        self._fire()
+
+
+class Device:
+    """A TAP device on the loop, and the buffers that its frames are read into."""
+
+    def __init__(
+        self, name: str, addresses: tuple[IPInterface, ...], mtu: int, bridge: str | None
+    ) -> None:
+        self.tap = Tap(name)
+        self.mtu = mtu
+        with Netlink() as netlink:
+            netlink.set_mtu(name, mtu)
+            netlink.set_super_frames(name, MAX_SUPER_FRAME_BYTES, MAX_BATCH_DATAGRAMS)
+            netlink.set_queue(name, QUEUE_FRAMES)
+            if bridge is not None:
+                netlink.set_bridge(name, bridge)
+            netlink.set_up(name)
+            for address in addresses:
+                netlink.add_address(name, address)
+        self.lost_frames = 0
+        self.sent_frames = 0
+        self.sent_bytes = 0
+        self._buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(MAX_READS)]
+        self._drain = Drain()
+
+    def set_mtu(self, mtu: int) -> None:
+        """Change the device's MTU, if it is another one."""
+        if mtu != self.mtu:
+            self.mtu = mtu
+            with Netlink() as netlink:
+                netlink.set_mtu(self.tap.name, mtu)
+
+    def read(self, submit: Callable[[memoryview], None]) -> None:
+        """Hand each waiting frame to `submit`; the buffers are used again at the next wake-up."""
+        buffers = iter(self._buffers)
+
+        def one() -> bool:
+            buffer = next(buffers)
+            size = self.tap.read_into(buffer)
+            if size is None:
+                return False
+            self.sent_frames += 1
+            self.sent_bytes += size
+            submit(buffer[:size])
+            return True
+
+        self._drain.run(one)
+
+    def write(self, vectors: list[list[Buffer]]) -> None:
+        """Hand frames to the kernel; count what it does not take."""
+        write = self.tap.write_parts
+        for vector in vectors:
+            try:
+                taken = write(vector)
+            except TapDownError:
+                taken = False
+            if not taken:
+                self.lost_frames += 1
+
+
+def log_event(event: Event) -> None:
+    """Say what happened, once per event: the core makes them rare."""
+    match event:
+        case SessionUp(peer, session, rekeyed):
+            log.log(
+                logging.DEBUG if rekeyed else logging.INFO,
+                "session up peer=%s id=%04x rekeyed=%s",
+                peer,
+                session,
+                rekeyed,
+            )
+        case SessionDown(peer, reason):
+            log.info("session down peer=%s reason=%r", peer, reason)
+        case LinkChanged(peer, link, before, after, reason):
+            log.info("link %d %s -> %s peer=%s reason=%r", link, before, after, peer, reason)
+        case PathChanged(peer, link):
+            log.info("link %d has a new address peer=%s", link, peer)
+        case MtuAgreed(peer, mtu):
+            log.debug("mtu %d peer=%s", mtu, peer)
+
+
+class Daemon:
+    """The life of a daemon: start, run until a signal or an error, clean up."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.started = clock()
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+        self.timer = Timer(self.loop, self.wake)
+
+    def wake(self) -> None:
+        """Poll the core and do what it says."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Open everything."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Say goodbye and remove what was set up."""
+        raise NotImplementedError
+
+    def guard(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Wrap a callback of the loop: what escapes it ends the daemon with its sentence."""
+
+        def guarded() -> None:
+            try:
+                step()
+            except Exception as error:
+                self.fail(error)
+
+        return guarded
+
+    def fail(self, error: BaseException) -> None:
+        """End the daemon because of an error."""
+        if self._failure is None:
+            self._failure = error
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._stop.set)
+        try:
+            await self.start()
+            # What is alive now stays: the collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
+            await self._stop.wait()
+        finally:
+            await self.close()
+        if isinstance(self._failure, TapGoneError):
+            log.error("%s", self._failure)
+            return 1
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+
+def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a daemon's coroutine on uvloop."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
