@@ -57,16 +57,19 @@ def set_up(ip: IPRoute, name: str, *addresses: str) -> None:
         ip.addr("add", index=index_of(ip, name), address=address, **extra)
 
 
-def received(socket: Any, count: int = 1, patience_seconds: float = 5.0) -> list[tuple[Any, ...]]:
-    """Receive at least `count` batches as (bytes, segment_bytes, ...)."""
+def received(
+    socket: Any, count: int = 1, size_bytes: int = 0, patience_seconds: float = 5.0
+) -> list[tuple[Any, ...]]:
+    """Receive at least `count` batches and `size_bytes`, as (bytes, segment_bytes, ...)."""
     buffer = bytearray(65536)
     batches: list[tuple[Any, ...]] = []
     give_up_at = time.monotonic() + patience_seconds
-    while len(batches) < count and time.monotonic() < give_up_at:
-        select.select([socket], [], [], give_up_at - time.monotonic())
+    while len(batches) < count or sum(len(batch[0]) for batch in batches) < size_bytes:
+        left_seconds = give_up_at - time.monotonic()
+        assert left_seconds > 0, f"{len(batches)} batches came, {count} were due"
+        select.select([socket], [], [], left_seconds)
         while (got := socket.receive_into(buffer)) is not None:
             batches.append((bytes(buffer[: got[0]]), *got[1:]))
-    assert len(batches) >= count, f"{len(batches)} batches came, {count} were due"
     return batches
 
 
