@@ -179,10 +179,13 @@ class Bond:
         member.markers.seq = next_seq & SEQ_MASK
         member.markers.sent_at = now
 
-    def limit_bytes(self, seconds: float, floor_bytes: int) -> int:
-        """Return what all links carry in `seconds`, at least the floor; links without a rate: 0."""
-        rates = [member.rate_bits_per_second or 0.0 for member in self.carrying()]
-        return max(floor_bytes, int(sum(rates) / 8 * seconds))
+    def paced(self) -> bool:
+        """Tell whether every link that carries has a rate: then queues stand here, not there."""
+        return all(member.rate_bits_per_second for member in self.carrying())
+
+    def rate_bits_per_second(self) -> float:
+        """Return the sum of the known rates of the links that carry."""
+        return sum(member.rate_bits_per_second or 0.0 for member in self.carrying())
 
 
 def sending_weight(offer: LinkOffer, *, initiator: bool) -> tuple[float, float | None]:

@@ -30,6 +30,8 @@ from .wire import (
 # signal. Without known rates nothing is paced and nothing waits here.
 QUEUE_SECONDS: Final = 0.1
 QUEUE_FLOOR_BYTES: Final = 64 << 10
+# What one wake-up may read from the TAP before links that are not paced take it all.
+UNPACED_QUEUE_BYTES: Final = 4 << 20
 # How long a run of frames may stay on one link: one frame at 10 Mbit/s, a whole super-frame at
 # 1 Gbit/s. Shorter runs cost system calls, longer ones make the other links wait.
 RUN_SECONDS: Final = 0.001
@@ -55,7 +57,7 @@ class Outbound:
         self.express_frames = 0
         self.bulk_frames = 0
         self.bulk_sent_at = float("-inf")
-        self.queue: BulkQueue[Train] = BulkQueue(QUEUE_FLOOR_BYTES)
+        self.queue: BulkQueue[Train] = BulkQueue(UNPACED_QUEUE_BYTES)
         self._bond = bond
         self._counters = counters
         self._scheduler = Scheduler()
@@ -119,7 +121,7 @@ class Outbound:
         """Let the links take what their pacers allow from the bulk queue."""
         transmits: list[Transmit] = []
         carrying = self._bond.carrying()
-        paced = all(member.rate_bits_per_second for member in carrying)
+        paced = self._bond.paced()
         while self.queue:
             ready = {member.number for member in carrying if member.pacer.ready(now)}
             number = self._scheduler.choose(ready)
@@ -145,7 +147,10 @@ class Outbound:
 
     def resize_queue(self) -> None:
         """Bound the queue by time, with the rates as they are now."""
-        self.queue.limit_bytes = self._bond.limit_bytes(QUEUE_SECONDS, QUEUE_FLOOR_BYTES)
+        self.queue.limit_bytes = UNPACED_QUEUE_BYTES
+        if self._bond.paced():
+            size = int(self._bond.rate_bits_per_second() / 8 * QUEUE_SECONDS)
+            self.queue.limit_bytes = max(size, QUEUE_FLOOR_BYTES)
 
     def next_time(self, now: float) -> float | None:
         """Say when a link's pacer will be ready for what is queued."""
