@@ -1,8 +1,12 @@
-"""Two machines joined by a cable: namespaces, a veth pair, addresses of both families."""
+"""Two machines joined by a cable: namespaces, a veth pair, addresses of both families, sockets."""
 
+import os
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,14 @@ import pytest
 from pyroute2 import IPRoute
 
 from tests.conftest import Namespace
+from wrrtun.linux.udp import ClientSocket, ServerSocket
 
 NODAD = 0x02
+PORT = 5000
+HOSTS = ["10.1.0.2", "fd01::2"]
+BATCH = b"".join(b"%04d" % number * 350 for number in range(39)) + b"the last one is shorter"
+
+MakeClient = Callable[..., ClientSocket]
 
 
 class Wire:
@@ -58,7 +68,7 @@ def set_up(ip: IPRoute, name: str, *addresses: str) -> None:
 
 
 def received(
-    socket: Any, count: int = 1, size_bytes: int = 0, patience_seconds: float = 5.0
+    at: Any, count: int = 1, size_bytes: int = 0, patience_seconds: float = 5.0
 ) -> list[tuple[Any, ...]]:
     """Receive at least `count` batches and `size_bytes`, as (bytes, segment_bytes, ...)."""
     buffer = bytearray(65536)
@@ -67,8 +77,8 @@ def received(
     while len(batches) < count or sum(len(batch[0]) for batch in batches) < size_bytes:
         left_seconds = give_up_at - time.monotonic()
         assert left_seconds > 0, f"{len(batches)} batches came, {count} were due"
-        select.select([socket], [], [], left_seconds)
-        while (got := socket.receive_into(buffer)) is not None:
+        select.select([at], [], [], left_seconds)
+        while (got := at.receive_into(buffer)) is not None:
             batches.append((bytes(buffer[: got[0]]), *got[1:]))
     return batches
 
@@ -90,3 +100,47 @@ def wire(make_namespace: Callable[[], Namespace]) -> Iterator[Wire]:
     made = Wire(make_namespace)
     yield made
     made.close()
+
+
+@pytest.fixture
+def server(wire: Wire) -> Iterator[ServerSocket]:
+    with wire.far:
+        made = ServerSocket(None, PORT)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client_to(wire: Wire) -> Iterator[MakeClient]:
+    with ExitStack() as opened:
+
+        def make(
+            host: str, port: int = PORT, source: str | None = None, device: str | None = "a"
+        ) -> ClientSocket:
+            with wire.here:
+                made = ClientSocket(
+                    (ip_address(host), port), device, ip_address(source) if source else None
+                )
+            opened.callback(made.close)
+            return made
+
+        yield make
+
+
+def datagrams(batches: list[tuple[bytes, int]]) -> list[bytes]:
+    """Cut batches as (bytes, segment_bytes, ...) into their datagrams."""
+    return [
+        batch[0][start : start + batch[1]]
+        for batch in batches
+        for start in range(0, max(len(batch[0]), 1), batch[1])
+    ]
+
+
+def whole(batches: list[tuple[Any, ...]]) -> bytes:
+    return b"".join(batch[0] for batch in batches)
+
+
+def option(of: ClientSocket, name: int, value: int) -> None:
+    """Set a socket option behind the back of the class under test."""
+    with socket.socket(fileno=os.dup(of.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, name, value)
