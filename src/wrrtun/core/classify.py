@@ -1,4 +1,4 @@
-"""Tell express frames from bulk by their headers: index arithmetic only, no object is made.
+"""Tell express frames from bulk by their headers: one look at fixed offsets per header.
 
 Express is what someone waits for and what is small: ARP, neighbour discovery and the rest of
 ICMP, DNS, TCP without payload (the ACKs that clock the other direction, SYN, FIN, RST), small
@@ -8,6 +8,7 @@ read to its end: fragments, unknown extension headers, headers that contradict e
 Ask about single frames. A super-frame is bulk by what it is.
 """
 
+import struct
 from typing import Final
 
 # Voice at 64 kbit/s in 20 ms packets is 172 bytes; games, NTP and QUIC acknowledgements are
@@ -27,6 +28,7 @@ ETHERNET_BYTES: Final = 14
 VLAN_TAG_BYTES: Final = 4
 ARP_BYTES: Final = 28
 IPV4_BYTES: Final = 20
+FRAGMENTED: Final = 0x3FFF  # more fragments, or not the first
 IPV6_BYTES: Final = 40
 UDP_BYTES: Final = 8
 ICMP_BYTES: Final = 4
@@ -39,7 +41,14 @@ AUTHENTICATION: Final = 51
 ICMPV6: Final = 58
 # Hop-by-hop options, routing, destination options: length in 8 bytes, without the first 8.
 OPTIONS: Final = (0, 43, 60)
+EXTENSION_HEADERS: Final = (*OPTIONS, FRAGMENT, AUTHENTICATION)
 MAX_EXTENSION_HEADERS: Final = 6
+
+# From the EtherType on: EtherType; version and header length, type of service, length, fragment,
+# protocol. One look takes half the time of ten at single bytes.
+_ETHERTYPE_AND_IPV4: Final = struct.Struct("!HBBH2xHxB")
+_IPV6: Final = struct.Struct("!HxxHB")  # version and traffic class; length, next header
+_UDP: Final = struct.Struct("!HHH")  # source, target, length
 
 Frame = bytes | bytearray | memoryview
 
@@ -60,55 +69,46 @@ def network_offset(frame: Frame, offset: int = 0) -> int:
 def is_express(frame: Frame, offset: int = 0) -> bool:
     """Tell whether the frame whose Ethernet header starts at `offset` is express; never raises."""
     try:
-        start = network_offset(frame, offset)
-        ethertype = frame[start - 2] << 8 | frame[start - 1]
-        if ethertype == IPV4:
-            return _is_express_ipv4(frame, start)
+        start = offset + ETHERNET_BYTES
+        fields = _ETHERTYPE_AND_IPV4.unpack_from(frame, start - 2)
+        if fields[0] in VLAN_TAGS:
+            start = network_offset(frame, offset)
+            fields = _ETHERTYPE_AND_IPV4.unpack_from(frame, start - 2)
+        ethertype, first, tos, length, fragment, protocol = fields
         if ethertype == IPV6:
             return _is_express_ipv6(frame, start)
-        return ethertype == ARP and start + ARP_BYTES <= len(frame)
-    except IndexError:
+        if ethertype != IPV4:
+            return ethertype == ARP and start + ARP_BYTES <= len(frame)
+        # The end by the header, not by the frame: Ethernet pads an ACK of 54 bytes to 60.
+        end = start + length
+        payload = start + (first & 15) * 4
+        if first >> 4 != 4 or first & 15 < 5 or not payload <= end <= len(frame):
+            return False
+        if fragment & FRAGMENTED:
+            return False
+        return tos >> 2 == DSCP_EF or _is_express_transport(frame, protocol, payload, end)
+    except (IndexError, struct.error):
         return False
-
-
-def _is_express_ipv4(frame: Frame, start: int) -> bool:
-    first = frame[start]
-    # The end by the header, not by the frame: Ethernet pads an ACK of 54 bytes to 60.
-    end = start + (frame[start + 2] << 8 | frame[start + 3])
-    payload = start + (first & 15) * 4
-    if first >> 4 != 4 or first & 15 < 5 or not payload <= end <= len(frame):
-        return False
-    if frame[start + 6] & 0x3F or frame[start + 7]:  # more fragments, or not the first
-        return False
-    if frame[start + 1] >> 2 == DSCP_EF:
-        return True
-    protocol = frame[start + 9]
-    if protocol == ICMP:
-        return payload + ICMP_BYTES <= end
-    return _is_express_transport(frame, protocol, payload, end)
 
 
 def _is_express_ipv6(frame: Frame, start: int) -> bool:
     # A length of 0 is a jumbogram (RFC 2675) or a kernel's super-frame: its end is not in here,
     # so no transport header fits and it is bulk.
+    first, length, protocol = _IPV6.unpack_from(frame, start)
     payload = start + IPV6_BYTES
-    end = payload + (frame[start + 4] << 8 | frame[start + 5])
-    if frame[start] >> 4 != 6 or end > len(frame):
+    end = payload + length
+    if first >> 12 != 6 or end > len(frame):
         return False
-    protocol = frame[start + 6]
-    for _ in range(MAX_EXTENSION_HEADERS):
-        if protocol in OPTIONS:
-            protocol, payload = frame[payload], payload + (frame[payload + 1] + 1) * 8
-        elif protocol == AUTHENTICATION:
-            protocol, payload = frame[payload], payload + (frame[payload + 1] + 2) * 4
-        else:
-            break
-    if payload > end:
-        return False
-    if (frame[start] & 15) << 2 | frame[start + 1] >> 6 == DSCP_EF:
-        return protocol != FRAGMENT and end > start + IPV6_BYTES
-    if protocol == ICMPV6:
-        return payload + ICMP_BYTES <= end
+    if protocol in EXTENSION_HEADERS:
+        for _ in range(MAX_EXTENSION_HEADERS):
+            if protocol in OPTIONS:
+                protocol, payload = frame[payload], payload + (frame[payload + 1] + 1) * 8
+            elif protocol == AUTHENTICATION:
+                protocol, payload = frame[payload], payload + (frame[payload + 1] + 2) * 4
+        if payload > end or protocol in EXTENSION_HEADERS:
+            return False
+    if first >> 6 & 63 == DSCP_EF:
+        return end > start + IPV6_BYTES
     return _is_express_transport(frame, protocol, payload, end)
 
 
@@ -117,12 +117,10 @@ def _is_express_transport(frame: Frame, protocol: int, start: int, end: int) -> 
         header_bytes = (frame[start + 12] >> 4) * 4
         return header_bytes >= 20 and start + header_bytes == end
     if protocol == UDP:
-        length = frame[start + 4] << 8 | frame[start + 5]
+        source, target, length = _UDP.unpack_from(frame, start)
         if length < UDP_BYTES or start + length > end:
             return False
-        if length - UDP_BYTES <= SMALL_UDP_BYTES:
+        if length <= UDP_BYTES + SMALL_UDP_BYTES:
             return True
-        source = frame[start] << 8 | frame[start + 1]
-        target = frame[start + 2] << 8 | frame[start + 3]
         return DNS_PORT in (source, target)
-    return False
+    return protocol in (ICMP, ICMPV6) and start + ICMP_BYTES <= end
