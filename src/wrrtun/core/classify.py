@@ -96,7 +96,7 @@ def _is_express_ipv6(frame: Frame, start: int) -> bool:
     # so no transport header fits and it is bulk.
     first, length, protocol = _IPV6.unpack_from(frame, start)
     payload = start + IPV6_BYTES
-    end = payload + length
+    end: int = payload + length
     if first >> 12 != 6 or end > len(frame):
         return False
     if protocol in EXTENSION_HEADERS:
