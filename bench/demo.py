@@ -195,13 +195,13 @@ def main() -> None:
     """Run the demo; every end, Ctrl-C too, takes down what was set up."""
     options = _arguments()
     limit_seconds = 3 * options.seconds + 2 * IDLE_PING_SECONDS + SETUP_SECONDS
-    ensure_netem(limit_seconds)
-    signal.signal(signal.SIGALRM, _out_of_time)
-    signal.alarm(round(limit_seconds))
     signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(143))
     console = Console()
     profile = PROFILES["adsl-mobile"]
     try:
+        ensure_netem(limit_seconds)
+        signal.signal(signal.SIGALRM, _out_of_time)
+        signal.alarm(round(limit_seconds))
         with _steps(console) as step, contextlib.ExitStack() as stack:
             with step("two lines between a client and a server"):
                 lab = stack.enter_context(shaped(profile))

@@ -36,6 +36,14 @@ class Daemon(Process):
         """Ask the daemon, as `wrrtun status` does; OSError when it does not answer."""
         return Snapshot.from_json(fetch(self.socket, "status", timeout_seconds=5.0))
 
+    def answers(self) -> bool:
+        """Tell whether it has started."""
+        try:
+            self.status()
+        except OSError:
+            return False
+        return True
+
     def is_up(self) -> bool:
         """Tell whether it has its device and a session."""
         try:
@@ -81,6 +89,8 @@ def tunnel(
             *("--listen", str(PORT), "--peer", f"home={public['client']}"),
             *server_options,
         )
+        # A client that is refused tries again only seconds later: that is not what we measure.
+        server.wait_until(server.answers, "there", READY_SECONDS, POLL_SECONDS)
         client = daemon(
             lab.client,
             "client",

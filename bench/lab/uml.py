@@ -20,6 +20,7 @@ getrandom does not block. Timers fire 0.5 to 1.5 ms late.
 import contextlib
 import json
 import os
+import resource
 import selectors
 import shlex
 import shutil
@@ -32,6 +33,7 @@ from pathlib import Path
 
 MEMORY = "1G"
 BOOT_SECONDS = 60.0  # beyond the command's own time; 2 to 8 s measured
+OTHERS_SHARE = 0.1  # of the guest's CPU; above, what was measured inside is in doubt
 IN_GUEST = "WRRTUN_LAB_GUEST"  # set in the guest's environment
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -101,28 +103,40 @@ def _write_job(exchange: Path, argv: Sequence[str], env: Mapping[str, str]) -> N
     init.chmod(0o755)
 
 
+def _busy_seconds(cpu: int) -> float:
+    """Time that a host CPU has spent on anything since boot, or was taken away from this host."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{cpu}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks[:8])
+            return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    raise UmlError(f"no CPU {cpu} in /proc/stat")
+
+
 def _quietest_cpu() -> int:
-    """Number of the CPU, among those allowed to us, that idles most just now."""
-
-    def idle_ticks() -> dict[int, int]:
-        lines = Path("/proc/stat").read_text().splitlines()
-        rows = [line.split() for line in lines if line.startswith("cpu") and line[3] != " "]
-        return {int(row[0][3:]): int(row[4]) for row in rows}
-
-    before = idle_ticks()
+    """Number of the CPU, among those allowed to us, that has the least to do just now."""
+    cpus = os.sched_getaffinity(0)
+    before = {cpu: _busy_seconds(cpu) for cpu in cpus}
     time.sleep(0.2)
-    after = idle_ticks()
-    return max(os.sched_getaffinity(0), key=lambda cpu: after[cpu] - before[cpu])
+    return min(cpus, key=lambda cpu: _busy_seconds(cpu) - before[cpu])
+
+
+def _tell_of_others(busy_seconds: float, seconds: float) -> None:
+    """Warn when the guest had to share its CPU: its clock runs on, so netem was late."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    others = (busy_seconds - usage.ru_utime - usage.ru_stime) / seconds
+    if others > OTHERS_SHARE:
+        print(f"Other work took {others:.0%} of the guest's CPU: expect jitter.", file=sys.stderr)
 
 
 def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
     """Start the guest and copy its streams until it ends; False if the deadline ended it."""
     pipes = [os.pipe() for _ in range(3)]
     consoles = [write for _, write in pipes]
+    cpu = _quietest_cpu()
     arguments = [
-        "taskset",
-        "--cpu-list",
-        str(_quietest_cpu()),
+        *("setpriv", "--pdeathsig", "KILL"),  # no orphans, however we end
+        *("taskset", "--cpu-list", str(cpu)),
         kernel,
         f"mem={MEMORY}",
         "rootfstype=hostfs",
@@ -145,6 +159,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
         )
         for write in consoles:
             os.close(write)
+        busy_before, began = _busy_seconds(cpu), time.monotonic()
         try:
             kernel_says, out, err = (read for read, _ in pipes)
             _copy({kernel_says: messages.fileno(), out: 1, err: 2}, deadline)
@@ -157,6 +172,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
             guest.wait()
             for read, _ in pipes:
                 os.close(read)
+    _tell_of_others(_busy_seconds(cpu) - busy_before, time.monotonic() - began)
     return True
 
 
