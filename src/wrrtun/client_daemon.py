@@ -22,7 +22,7 @@ from .linux.control_socket import ControlSocket
 from .linux.monitor import Monitor
 from .linux.netlink import Netlink
 from .linux.udp import ClientSocket, LinkUnavailableError, SendResult
-from .loop import BUFFER_BYTES, Daemon, Device, Drain, clock, draw, log_event
+from .loop import BUFFER_BYTES, Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
 from .status import Snapshot
 
@@ -64,7 +64,6 @@ class LinkSocket:
     def __init__(self, number: int, config: LinkConfig, server: list[IPv4Address | IPv6Address]):
         self.number = number
         self.config = config
-        self.drain = Drain()
         self.socket: ClientSocket | None = None
         self.failure = ""
         self._server = server
@@ -153,7 +152,7 @@ class ClientDaemon(Daemon):
         self._control = ControlSocket(config.control_socket, self._answer)
         await self._control.start()
         self._device = Device(config.device, config.addresses, mtu, config.bridge)
-        self.loop.add_reader(self._device.tap.fileno(), self.guard(self._tap_readable))
+        self.watch(self._device.tap.fileno(), self._read_tap)
         self._monitor = Monitor()
         self.loop.add_reader(self._monitor.fileno(), self.guard(self._network_changed))
         self.loop.call_later(REOPEN_SECONDS, self._reopen)
@@ -180,6 +179,7 @@ class ClientDaemon(Daemon):
             return
         now = clock()
         output = self._client.poll(now)
+        self._device.settle()
         self._transmit(output.transmits)
         if output.frames:
             self._device.write(output.frames)
@@ -217,14 +217,14 @@ class ClientDaemon(Daemon):
         if not link.open(self._config.server_port) or link.socket is None:
             log.warning("link %d is not there yet: %s", link.number, link.failure)
             return
-        self.loop.add_reader(link.socket.fileno(), self.guard(self._reader(link)))
+        self.watch(link.socket.fileno(), self._reader(link))
 
     def _close(self, link: LinkSocket) -> None:
         if link.socket is not None:
             self.loop.remove_reader(link.socket.fileno())
             link.close()
 
-    def _reader(self, link: LinkSocket) -> Callable[[], None]:
+    def _reader(self, link: LinkSocket) -> Callable[[], bool]:
         buffer, number = self._buffer, link.number
 
         def one() -> bool:
@@ -237,11 +237,7 @@ class ClientDaemon(Daemon):
             self._client.receive(number, buffer[:size], datagram_bytes, clock())
             return True
 
-        def readable() -> None:
-            link.drain.run(one)
-            self.wake()
-
-        return readable
+        return one
 
     def _reopen(self) -> None:
         """Open again what was closed; called every few seconds and on news from netlink."""
@@ -282,13 +278,14 @@ class ClientDaemon(Daemon):
 
     # TAP, status
 
-    def _tap_readable(self) -> None:
+    def _read_tap(self) -> bool:
         assert self._device is not None
         assert self._client is not None
-        now = clock()
-        client = self._client
-        self._device.read(lambda read: client.submit(read, now))
-        self.wake()
+        frame = self._device.read()
+        if frame is None:
+            return False
+        self._client.submit(frame, clock())
+        return True
 
     def _note(self, event: Event) -> None:
         log_event(event)

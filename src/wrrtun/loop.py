@@ -53,13 +53,14 @@ class Drain:
     def __init__(self) -> None:
         self._reads = 1
 
-    def run(self, read: Callable[[], bool]) -> None:
-        """Call `read` until it has nothing more, or its turn is over."""
+    def run(self, read: Callable[[], bool]) -> bool:
+        """Call `read` until it has nothing more, or its turn is over; False: there was nothing."""
         for done in range(self._reads):
             if not read():
                 self._reads = max(1, done)
-                return
+                return done > 0
         self._reads = min(self._reads * 2, MAX_READS)
+        return True
 
 
 class Timer:
@@ -105,10 +106,9 @@ class Device:
             for address in addresses:
                 netlink.add_address(name, address)
         self.lost_frames = 0
-        self.sent_frames = 0
         self.sent_bytes = 0
         self._buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(MAX_READS)]
-        self._drain = Drain()
+        self._unused: list[memoryview] = []
 
     def set_mtu(self, mtu: int) -> None:
         """Change the device's MTU, if it is another one."""
@@ -117,21 +117,21 @@ class Device:
             with Netlink() as netlink:
                 netlink.set_mtu(self.tap.name, mtu)
 
-    def read(self, submit: Callable[[memoryview], None]) -> None:
-        """Hand each waiting frame to `submit`; the buffers are used again at the next wake-up."""
-        buffers = iter(self._buffers)
+    def read(self) -> memoryview | None:
+        """Read one frame; the buffer is its own until `settle`."""
+        if not self._unused:
+            self._unused = self._buffers.copy()
+        buffer = self._unused[-1]
+        size = self.tap.read_into(buffer)
+        if size is None:
+            return None
+        self._unused.pop()
+        self.sent_bytes += size
+        return buffer[:size]
 
-        def one() -> bool:
-            buffer = next(buffers)
-            size = self.tap.read_into(buffer)
-            if size is None:
-                return False
-            self.sent_frames += 1
-            self.sent_bytes += size
-            submit(buffer[:size])
-            return True
-
-        self._drain.run(one)
+    def settle(self) -> None:
+        """Use the buffers again: what was read has been polled for."""
+        self._unused.clear()
 
     def write(self, vectors: list[list[Buffer]]) -> None:
         """Hand frames to the kernel; count what it does not take."""
@@ -187,6 +187,21 @@ class Daemon:
     async def close(self) -> None:
         """Say goodbye and remove what was set up."""
         raise NotImplementedError
+
+    def watch(self, descriptor: int, read: Callable[[], bool]) -> None:
+        """Call `read` while the descriptor has something, then poll the core."""
+        drain = Drain()
+
+        def ready() -> None:
+            if not drain.run(read):
+                # An error, such as ECONNREFUSED from a server that is not there yet: `read` has
+                # taken it, but libuv stops watching a descriptor that had one.
+                self.loop.remove_reader(descriptor)
+                self.loop.add_reader(descriptor, guarded)
+            self.wake()
+
+        guarded = self.guard(ready)
+        self.loop.add_reader(descriptor, guarded)
 
     def guard(self, step: Callable[[], None]) -> Callable[[], None]:
         """Wrap a callback of the loop: what escapes it ends the daemon with its sentence."""

@@ -14,7 +14,7 @@ from .core.tunnel import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import BUFFER_BYTES, Daemon, Device, Drain, clock, draw, log_event
+from .loop import BUFFER_BYTES, Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
 from .status import Snapshot
 
@@ -35,7 +35,6 @@ class ServerDaemon(Daemon):
         super().__init__()
         self._config = config
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._drain = Drain()
         self._devices: dict[str, Device] = {}
         self._socket: ServerSocket | None = None
         self._control: ControlSocket | None = None
@@ -61,7 +60,7 @@ class ServerDaemon(Daemon):
             draw,
         )
         self._server = Server(responder, settings, describe, draw, clock())
-        self.loop.add_reader(self._socket.fileno(), self.guard(self._readable))
+        self.watch(self._socket.fileno(), self._receive)
 
     async def close(self) -> None:
         """Say goodbye, and take everything away that was set up."""
@@ -84,8 +83,10 @@ class ServerDaemon(Daemon):
         result = self._server.poll(now)
         self._transmit(result.transmits)
         for peer, output in result.outputs:
+            device = self._devices[peer]
+            device.settle()
             if output.frames:
-                self._devices[peer].write(output.frames)
+                device.write(output.frames)
             for event in output.events:
                 self._note(event)
         self.timer.set(result.deadline, now)
@@ -94,19 +95,14 @@ class ServerDaemon(Daemon):
         device = Device(peer.device, peer.addresses, mtu, peer.bridge)
         self._devices[peer.name] = device
 
-        def submit(read: memoryview) -> None:
-            assert self._server is not None
-            self._server.submit(peer.name, read, clock())
+        def read() -> bool:
+            frame = device.read()
+            if frame is None or self._server is None:
+                return False
+            self._server.submit(peer.name, frame, clock())
+            return True
 
-        def readable() -> None:
-            device.read(submit)
-            self.wake()
-
-        self.loop.add_reader(device.tap.fileno(), self.guard(readable))
-
-    def _readable(self) -> None:
-        self._drain.run(self._receive)
-        self.wake()
+        self.watch(device.tap.fileno(), read)
 
     def _receive(self) -> bool:
         assert self._socket is not None
