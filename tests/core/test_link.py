@@ -221,6 +221,19 @@ def test_a_link_of_600_ms_is_not_down_for_being_slow() -> None:
     assert len(line.events) == 2
 
 
+def test_a_pause_shorter_than_two_round_trips_is_no_death() -> None:
+    line = Line(delay=0.300)
+    line.run(5.0)
+    line.bulk = {"client": 1, "server": 3}
+    line.reporting = False
+    line.run(10.0)
+    line.up.cut = line.down.cut = True
+    line.run(0.4)
+    line.up.cut = line.down.cut = False
+    line.run(5.0)
+    assert {event.after for _, _, event in line.events} <= {"up", "lossy"}
+
+
 def test_a_burst_after_long_silence_is_not_judged_by_the_probe_before_it() -> None:
     line = Line(delay=0.120)
     line.run(20.0)

@@ -64,6 +64,21 @@ def test_a_run_that_reaches_past_the_highest_is_fresh() -> None:
     assert not window.check(990, 44)
 
 
+def test_a_run_longer_than_the_window_is_looked_at_as_a_whole() -> None:
+    window = ReplayWindow(width=16)
+    window.commit(100, 1)
+    window.commit(102, 1)
+    assert not window.check(99, 17)
+    assert window.check(103, 40)
+    window.commit(103, 40)
+    assert [window.refusal(seq) for seq in (126, 127, 142, 143)] == [
+        Drop.TOO_OLD,
+        Drop.REPLAYED,
+        Drop.REPLAYED,
+        None,
+    ]
+
+
 def test_nothing_is_remembered_before_the_commit() -> None:
     window = ReplayWindow()
     assert window.check(5, 44)

@@ -46,6 +46,18 @@ def test_ten_to_three_is_spread_out_not_sent_in_blocks() -> None:
     assert all(3 <= later - sooner <= 6 for sooner, later in pairwise(turns))
 
 
+def test_a_heavy_link_among_light_ones_is_not_served_in_a_block() -> None:
+    scheduler = scheduler_of({0: 10.0} | dict.fromkeys(range(1, 11), 1.0))
+    order = []
+    for _ in range(100):
+        link = scheduler.choose(range(11))
+        assert link is not None
+        scheduler.charge(link, 1500)
+        order.append(link)
+    assert order.count(0) == 50
+    assert all(order[turn : turn + 4].count(0) <= 3 for turn in range(97))
+
+
 def test_small_frames_count_by_their_bytes() -> None:
     scheduler = scheduler_of({0: 1.0, 1: 1.0})
     served: Counter[int] = Counter()
@@ -99,6 +111,15 @@ def test_a_changed_weight_holds_from_then_on() -> None:
     scheduler.set_weight(1, 3.0)
     served = serve(scheduler, [0, 1], [1500] * 1000)
     assert abs(served[1] - 3 * served[0]) <= 4 * 1500
+
+
+def test_what_a_link_is_owed_in_bytes_outlives_a_change_of_weight() -> None:
+    scheduler = scheduler_of({0: 1.0, 1: 1.0})
+    serve(scheduler, [0], [1500] * 10)
+    scheduler.set_weight(1, 1000.0)
+    scheduler.set_weight(1, 1.0)
+    served = serve(scheduler, [0, 1], [1500] * 2)
+    assert served == {1: 3000}
 
 
 def test_a_removed_link_gets_nothing_and_starts_level_when_it_returns() -> None:

@@ -152,11 +152,12 @@ class Link:
     def check(self, now: float, flowing: bool) -> LinkChanged | None:
         """Judge the link; `flowing`: bulk is under way in either direction of the tunnel."""
         limit = self._silence_limit(flowing)
-        since = self._prober.unanswered_since(self.round_trip.timeout, now)
+        timeout = self.round_trip.timeout
+        since = self._prober.unanswered_since(timeout, now)
         if since is not None:
             if now - self.heard_at >= limit:
                 return self._signal(Signal.SILENT, f"silent for {now - self.heard_at:.1f} s", now)
-            if now - since >= limit:
+            if now - since >= limit + timeout:
                 return self._signal(Signal.UNDELIVERED, "heard, but it answers no probe", now)
         loss = max(self.loss_in, self.loss_out)
         if loss > LOSSY_ABOVE:

@@ -33,9 +33,10 @@ class Scheduler:
         self._run_bytes = 0.0
 
     def set_weight(self, link: int, weight: float) -> None:
-        """Let a link take part, or change its share; what it is owed in bytes stays owed.
+        """Let a link take part, or change its share.
 
-        `weight` is any positive number; only the proportions matter.
+        `weight` is any positive number; only the proportions matter. The bytes that a link was
+        owed at the last choice stay owed.
         """
         if not weight > 0:
             raise ValueError(f"the weight of link {link} is positive, not {weight}")
