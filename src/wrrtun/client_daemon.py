@@ -154,9 +154,9 @@ class ClientDaemon(Daemon):
         self._device = Device(config.device, config.addresses, mtu, config.bridge)
         self.watch(self._device.tap.fileno(), self._read_tap)
         self._monitor = Monitor()
-        self.loop.add_reader(self._monitor.fileno(), self.guard(self._network_changed))
+        self.watch(self._monitor.fileno(), self._network_changed)
         self.loop.call_later(REOPEN_SECONDS, self._reopen)
-        self.wake()
+        self.wake(now)
 
     async def close(self) -> None:
         """Say goodbye, and take everything away that was set up."""
@@ -173,11 +173,10 @@ class ClientDaemon(Daemon):
         if self._control is not None:
             await self._control.close()
 
-    def wake(self) -> None:
+    def wake(self, now: float) -> None:
         """Poll the core; send, write and log what it says."""
         if self._client is None or self._device is None:
             return
-        now = clock()
         output = self._client.poll(now)
         self._device.settle()
         self._transmit(output.transmits)
@@ -224,40 +223,40 @@ class ClientDaemon(Daemon):
             self.loop.remove_reader(link.socket.fileno())
             link.close()
 
-    def _reader(self, link: LinkSocket) -> Callable[[], bool]:
+    def _reader(self, link: LinkSocket) -> Callable[[float], bool]:
         buffer, number = self._buffer, link.number
 
-        def one() -> bool:
+        def one(now: float) -> bool:
             if link.socket is None or self._client is None:
                 return False
             received = link.socket.receive_into(buffer)
             if received is None:
                 return False
             size, datagram_bytes = received
-            self._client.receive(number, buffer[:size], datagram_bytes, clock())
+            self._client.receive(number, buffer[:size], datagram_bytes, now)
             return True
 
         return one
 
     def _reopen(self) -> None:
-        """Open again what was closed; called every few seconds and on news from netlink."""
+        """Open again what was closed, every few seconds."""
+        self._open_closed()
+        self.loop.call_later(REOPEN_SECONDS, self._reopen)
+
+    def _open_closed(self) -> None:
         for link in self._links:
             if link.socket is None:
                 try:
                     self._open(link)
                 except WrrtunError as error:
                     link.failure = str(error)
-        self.loop.call_later(REOPEN_SECONDS, self._reopen)
 
-    def _network_changed(self) -> None:
-        if self._monitor is not None and self._monitor.read():
-            for link in self._links:
-                if link.socket is None:
-                    try:
-                        self._open(link)
-                    except WrrtunError as error:
-                        link.failure = str(error)
-            self.wake()
+    def _network_changed(self, _now: float) -> bool:
+        assert self._monitor is not None
+        if not self._monitor.read():
+            return False
+        self._open_closed()
+        return True
 
     def _transmit(self, transmits: list[Transmit]) -> None:
         for number, _path, data, datagram_bytes in transmits:
@@ -278,13 +277,13 @@ class ClientDaemon(Daemon):
 
     # TAP, status
 
-    def _read_tap(self) -> bool:
+    def _read_tap(self, now: float) -> bool:
         assert self._device is not None
         assert self._client is not None
         frame = self._device.read()
         if frame is None:
             return False
-        self._client.submit(frame, clock())
+        self._client.submit(frame, now)
         return True
 
     def _note(self, event: Event) -> None:

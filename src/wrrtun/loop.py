@@ -28,6 +28,7 @@ log = logging.getLogger("wrrtun")
 BUFFER_BYTES: Final = 65_536 + 64
 # What one wake-up takes from one descriptor at most, so that no side starves.
 MAX_READS: Final = 16
+FULL_WAKE_UPS: Final = 16
 # A super-frame's datagrams, with headers and tags, fit one batch.
 MAX_SUPER_FRAME_BYTES: Final = 61_000
 QUEUE_FRAMES: Final = 1_000
@@ -45,28 +46,32 @@ def draw(count: int) -> bytes:
 
 
 class Drain:
-    """How often to read in one wake-up: as often as it paid the last time.
+    """How often to read in one wake-up: as often as it paid the last time, now and then once more.
 
-    An empty read costs as much as a wake-up; a wake-up for each datagram costs a system call more.
+    An empty read costs as much as a wake-up, so it is worth avoiding; but reading singly what
+    comes in floods costs a wake-up each.
     """
 
     def __init__(self) -> None:
         self._reads = 1
+        self._full = 0  # wake-ups in a row that found as much as they looked for
 
-    def run(self, read: Callable[[], bool]) -> bool:
+    def run(self, read: Callable[[float], bool], now: float) -> bool:
         """Call `read` until it has nothing more, or its turn is over; False: there was nothing."""
         for done in range(self._reads):
-            if not read():
-                self._reads = max(1, done)
+            if not read(now):
+                self._reads, self._full = max(1, done), 0
                 return done > 0
-        self._reads = min(self._reads * 2, MAX_READS)
+        self._full += 1
+        if self._full >= FULL_WAKE_UPS:
+            self._reads, self._full = min(self._reads + 1, MAX_READS), 0
         return True
 
 
 class Timer:
     """One deadline on the loop. Moving it later costs nothing: it fires early and is set again."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, fire: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, fire: Callable[[float], None]) -> None:
         self._loop = loop
         self._fire = fire
         self._handle: asyncio.TimerHandle | None = None
@@ -85,7 +90,7 @@ class Timer:
     def _expired(self) -> None:
         self._handle = None
         self._at = math.inf
-        self._fire()
+        self._fire(clock())
 
 
 class Device:
@@ -174,9 +179,9 @@ class Daemon:
         self.started = clock()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
-        self.timer = Timer(self.loop, self.wake)
+        self.timer = Timer(self.loop, self.guard(self.wake))
 
-    def wake(self) -> None:
+    def wake(self, now: float) -> None:
         """Poll the core and do what it says."""
         raise NotImplementedError
 
@@ -188,27 +193,34 @@ class Daemon:
         """Say goodbye and remove what was set up."""
         raise NotImplementedError
 
-    def watch(self, descriptor: int, read: Callable[[], bool]) -> None:
-        """Call `read` while the descriptor has something, then poll the core."""
+    def watch(self, descriptor: int, read: Callable[[float], bool]) -> None:
+        """Call `read` while the descriptor has something, then poll the core.
+
+        The clock is read once for a wake-up: where there is no vDSO it is a system call.
+        """
         drain = Drain()
 
-        def ready() -> None:
-            if not drain.run(read):
+        def ready(now: float) -> None:
+            if not drain.run(read, now):
                 # An error, such as ECONNREFUSED from a server that is not there yet: `read` has
                 # taken it, but libuv stops watching a descriptor that had one.
                 self.loop.remove_reader(descriptor)
-                self.loop.add_reader(descriptor, guarded)
-            self.wake()
+                self.loop.add_reader(descriptor, on_loop)
+            self.wake(now)
 
         guarded = self.guard(ready)
-        self.loop.add_reader(descriptor, guarded)
 
-    def guard(self, step: Callable[[], None]) -> Callable[[], None]:
+        def on_loop() -> None:
+            guarded(clock())
+
+        self.loop.add_reader(descriptor, on_loop)
+
+    def guard(self, step: Callable[[float], None]) -> Callable[[float], None]:
         """Wrap a callback of the loop: what escapes it ends the daemon with its sentence."""
 
-        def guarded() -> None:
+        def guarded(now: float) -> None:
             try:
-                step()
+                step(now)
             except Exception as error:
                 self.fail(error)
 

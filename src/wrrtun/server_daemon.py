@@ -75,11 +75,10 @@ class ServerDaemon(Daemon):
         if self._control is not None:
             await self._control.close()
 
-    def wake(self) -> None:
+    def wake(self, now: float) -> None:
         """Poll the core; send, write and log what it says."""
         if self._server is None:
             return
-        now = clock()
         result = self._server.poll(now)
         self._transmit(result.transmits)
         for peer, output in result.outputs:
@@ -95,23 +94,23 @@ class ServerDaemon(Daemon):
         device = Device(peer.device, peer.addresses, mtu, peer.bridge)
         self._devices[peer.name] = device
 
-        def read() -> bool:
+        def read(now: float) -> bool:
             frame = device.read()
             if frame is None or self._server is None:
                 return False
-            self._server.submit(peer.name, frame, clock())
+            self._server.submit(peer.name, frame, now)
             return True
 
         self.watch(device.tap.fileno(), read)
 
-    def _receive(self) -> bool:
+    def _receive(self, now: float) -> bool:
         assert self._socket is not None
         assert self._server is not None
         received = self._socket.receive_into(self._buffer)
         if received is None:
             return False
         size, datagram_bytes, path = received
-        self._server.receive(path, self._buffer[:size], datagram_bytes, clock())
+        self._server.receive(path, self._buffer[:size], datagram_bytes, now)
         return True
 
     def _transmit(self, transmits: list[Transmit]) -> None:
