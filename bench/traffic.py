@@ -256,7 +256,6 @@ class CpuMeter:
         after = _cpu_ticks()
         ticks = {name: after[name] - self._before[name] for name in after}
         self.idle_share = (ticks["idle"] + ticks["iowait"]) / max(sum(ticks.values()), 1)
-        self.stolen_share = ticks["steal"] / max(sum(ticks.values()), 1)
 
 
 def _cpu_ticks() -> Mapping[str, int]:
