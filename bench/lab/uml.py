@@ -17,7 +17,6 @@ system call. Boot to power-off takes 2 s. Clocks agree with the host's within 3 
 getrandom does not block. Timers fire 0.5 to 1.5 ms late.
 """
 
-import contextlib
 import json
 import os
 import resource
@@ -35,6 +34,10 @@ MEMORY = "1G"
 BOOT_SECONDS = 60.0  # beyond the command's own time; 2 to 8 s measured
 OTHERS_SHARE = 0.1  # of the guest's CPU; above, what was measured inside is in doubt
 IN_GUEST = "WRRTUN_LAB_GUEST"  # set in the guest's environment
+
+# The guest makes a session of its own, and has helper processes that outlive it: its process group
+# has to be ended, when we say so and when we are killed.
+SUPERVISE = '"$@" & trap "kill -KILL $! -$!" TERM; wait'
 
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -135,7 +138,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
     consoles = [write for _, write in pipes]
     cpu = _quietest_cpu()
     arguments = [
-        *("setpriv", "--pdeathsig", "KILL"),  # no orphans, however we end
+        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", SUPERVISE, "guest"),
         *("taskset", "--cpu-list", str(cpu)),
         kernel,
         f"mem={MEMORY}",
@@ -155,7 +158,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
             stdout=messages,
             stderr=messages,
             pass_fds=consoles,
-            start_new_session=True,  # Ctrl-C is ours to handle; the guest's processes die with it
+            start_new_session=True,  # Ctrl-C is ours to handle
         )
         for write in consoles:
             os.close(write)
@@ -167,8 +170,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
         except subprocess.TimeoutExpired:
             return False
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(guest.pid, 9)  # the guest's processes are host processes of its session
+            guest.terminate()
             guest.wait()
             for read, _ in pipes:
                 os.close(read)
