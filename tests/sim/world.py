@@ -8,105 +8,92 @@ import heapq
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from tests.sim.lines import HEADER_BYTES, Line
+from wrrtun.core.bond import Path
 from wrrtun.core.client import Client
-from wrrtun.core.events import Event
+from wrrtun.core.events import Event, LinkChanged, SessionUp
 from wrrtun.core.headers import Buffer
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.messages import LinkOffer
 from wrrtun.core.outbound import Transmit
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
-from wrrtun.core.segment import VNET_PLAIN
+from wrrtun.core.segment import VNET, VNET_PLAIN
 from wrrtun.core.server import PathFacts, Server
 from wrrtun.core.session import KeyLife
-from wrrtun.core.tunnel import TunnelSettings
+from wrrtun.core.tunnel import Tunnel, TunnelSettings
 
 PEER = "home"
 MTU = 1434
-HEADER_BYTES = 28
+Lines = list[tuple[Line, Line]]  # of each link: up, down
 
 
-@dataclass
-class Line:
-    """One direction of one emulated ISP line. `rate` in bits/s of IP packets; None: unshaped."""
+class Sent(NamedTuple):
+    """A datagram as an end handed it to its socket."""
 
-    delay: float = 0.010
-    rate: float | None = None
-    buffer_seconds: float = 0.2
-    jitter: float = 0.0  # keeps order
-    reorder: float = 0.0  # a fraction that comes up to 5 ms later than those behind it
-    loss: float = 0.0
-    duplicate: float = 0.0
-    cut: bool = False
+    at: float
+    end: str
+    path: Path
+    datagram: bytes
 
-
-@dataclass
-class Wire:
-    """A line, and what it is doing."""
-
-    line: Line
-    free_at: float = 0.0
-    last_arrival: float = 0.0
-    sent: int = 0
-    delivered: int = 0
-    dropped: int = 0
-    log: list[tuple[float, bytes]] = field(default_factory=list)
+    @property
+    def kind(self) -> int:
+        """Its type without the flags of frames."""
+        kind = self.datagram[0] >> 4
+        return kind if kind & 12 == 8 else kind & 3
 
 
 class World:
-    """A client and a server. Frames go in with `send`, and come out in `received`."""
+    """A client and a server. Frames go in with `send`, and come out in `reads`."""
 
     def __init__(
         self,
-        lines: list[tuple[Line, Line]],
-        rates: list[float | None] | None = None,
-        weights: list[float] | None = None,
+        lines: Lines,
+        rates: list[float] | None = None,
         seed: int = 1,
         life: KeyLife | None = None,
         suite: Suite = Suite.AES_256_GCM,
-        keep_log: bool = False,
     ) -> None:
         self.random = random.Random(seed)
         self.now = 1000.0
         self.suite = suite
         self.settings = TunnelSettings(MTU, life or KeyLife())
-        self.up = [Wire(up) for up, _ in lines]
-        self.down = [Wire(down) for _, down in lines]
-        self.keep_log = keep_log
+        self.lines = lines
         self.ports = [40_000 + number for number in range(len(lines))]
-        given = rates or [None] * len(lines)
-        shares = weights or [(rate or 1e6) / 1e6 for rate in given]
         self.offers = tuple(
-            LinkOffer(number, share, share, int(rate or 0), int(rate or 0))
-            for number, (rate, share) in enumerate(zip(given, shares, strict=True))
+            LinkOffer(number, rate / 1e6 or 1, rate / 1e6 or 1, int(rate), int(rate))
+            for number, rate in enumerate(rates or [0.0] * len(lines))
         )
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self.reads: dict[str, list[bytes]] = {"client": [], "server": []}
+        self.read_at: dict[str, list[float]] = {"client": [], "server": []}
+        self.submitted_at: dict[str, dict[int, float]] = {"client": {}, "server": {}}
+        self.events: list[tuple[str, Event]] = []
+        self.sent: list[Sent] | None = None  # set it to [] to keep what both ends send
+        self.strays: list[Sent] = []  # what the server sent to where the client is not
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._timer_at = {"client": math.inf, "server": math.inf}
-        self.received: dict[str, list[bytes]] = {"client": [], "server": []}
-        self.arrivals: dict[str, list[float]] = {"client": [], "server": []}
-        self.events: list[tuple[str, Event]] = []
-        self.client_key = self.random.randbytes(32)
-        self.server_key = self.random.randbytes(32)
-        self.psk = self.random.randbytes(32)
+        self.client_key, self.server_key, self.psk = (self.random.randbytes(32) for _ in range(3))
         self.server = self.make_server()
         self.client = self.make_client()
 
     def make_client(self) -> Client:
-        """Start a client: at first, or again after it was lost."""
+        """Make a client with a boot id of its own: at first, or when the last one is lost."""
         initiator = Initiator(
             self.client_key,
-            _public(self.server_key),
+            public(self.server_key),
             self.psk,
             suite=self.suite,
             boot_id=self.random.randbytes(16),
             random=self.random.randbytes,
         )
-        client = Client(
+        self.at(self.now, self.poll)
+        return Client(
             initiator,
             self.offers,
             self.settings,
@@ -115,49 +102,46 @@ class World:
             lambda: 1.7e9 + self.now,
             self.now,
         )
-        self.at(self.now, self.poll)
-        return client
 
     def make_server(self) -> Server:
-        """Start a server: at first, or again after it was lost."""
-        peers = {_public(self.client_key): PeerKey(PEER, self.psk)}
-        responder = Responder(
-            self.server_key, self.random.randbytes(16), peers, self.random.randbytes
-        )
-        return Server(responder, {PEER: self.settings}, _describe, self.random.randbytes, self.now)
+        """Make a server with a boot id of its own: at first, or when the last one is lost."""
+        peers = {public(self.client_key): PeerKey(PEER, self.psk)}
+        boot_id, draw = self.random.randbytes(16), self.random.randbytes
+        responder = Responder(self.server_key, boot_id, peers, draw)
+        return Server(responder, {PEER: self.settings}, describe, draw, self.now)
+
+    def tunnel(self, end: str) -> Tunnel:
+        """Return one end's tunnel."""
+        return self.client.tunnel if end == "client" else self.server.tunnels[PEER]
 
     # Time
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Have something happen."""
         self._count += 1
-        heapq.heappush(self._events, (when, self._count, what))
+        heapq.heappush(self._queue, (when, self._count, what))
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
         end = self.now + seconds
-        while self._events and self._events[0][0] <= end:
-            self.now, _, what = heapq.heappop(self._events)
+        while self._queue and self._queue[0][0] <= end:
+            when, _, what = heapq.heappop(self._queue)
+            self.now = max(self.now, when)
             what()
         self.now = end
 
     def poll(self) -> None:
         """Let both ends do what is due, and arm their timers."""
         output = self.client.poll(self.now)
-        self._collect("client", output.frames)
-        self.events += [("client", event) for event in output.events]
+        self._collect("client", output.frames, output.events)
         for transmit in output.transmits:
-            self._carry(transmit, self.up[transmit.link], self._to_server(transmit.link))
+            self._carry("client", transmit)
         self._arm("client", output.deadline)
         result = self.server.poll(self.now)
         for _, one in result.outputs:
-            self._collect("server", one.frames)
-            self.events += [("server", event) for event in one.events]
+            self._collect("server", one.frames, one.events)
         for transmit in result.transmits:
-            port = transmit.path
-            if port in self.ports:
-                number = self.ports.index(port)  # type: ignore[arg-type]
-                self._carry(transmit, self.down[number], self._to_client(number))
+            self._carry("server", transmit)
         self._arm("server", result.deadline)
 
     def _arm(self, end: str, deadline: float | None) -> None:
@@ -166,7 +150,7 @@ class World:
         # A loop's timers tick in milliseconds and fire late.
         when = max(deadline, self.now) + self.random.uniform(0, 0.001)
         self._timer_at[end] = when
-        self.at(when, lambda: self._fire(end, when))
+        self.at(when, partial(self._fire, end, when))
 
     def _fire(self, end: str, when: float) -> None:
         if self._timer_at[end] == when:
@@ -175,80 +159,100 @@ class World:
 
     # Frames
 
-    def send(self, end: str, number: int, size: int = 1400) -> None:
-        """Give one end's TAP a bulk frame that carries `number`."""
-        self.submit(end, VNET_PLAIN + frame(number, size))
+    def send(self, end: str, number: int, size: int = 1400, *, express: bool = False) -> None:
+        """Give one end's TAP a frame that carries `number`."""
+        self.submitted_at[end][number] = self.now
+        self.submit(end, VNET_PLAIN + (arp(number) if express else frame(number, size)))
 
     def submit(self, end: str, read: bytes) -> None:
-        """Give one end a TAP read."""
+        """Give one end a TAP read. Its buffer is used again at once, as a real loop does."""
+        buffer = bytearray(read)
         if end == "client":
-            self.client.submit(bytearray(read), self.now)
+            self.client.submit(buffer, self.now)
         else:
-            self.server.submit(PEER, bytearray(read), self.now)
+            self.server.submit(PEER, buffer, self.now)
         self.poll()
+        buffer[:] = bytes(len(buffer))
 
-    def stream(self, end: str, count: int, interval: float, size: int = 1400) -> None:
-        """Send numbered frames at a steady pace, starting now."""
-        for number in range(count):
-            self.at(self.now + number * interval, lambda n=number: self.send(end, n, size))
+    def stream(
+        self, end: str, numbers: range, interval: float, size: int = 1400, *, express: bool = False
+    ) -> None:
+        """Send numbered frames at a steady pace, starting now; run() lets it happen."""
+        for step, number in enumerate(numbers):
+            self.at(
+                self.now + step * interval, partial(self.send, end, number, size, express=express)
+            )
 
     def numbers(self, end: str) -> list[int]:
         """Return the numbers of the frames that one end's TAP was given, in order."""
-        return [int.from_bytes(got[14:22]) for got in self.received[end]]
+        return [number_of(read) for read in self.reads[end]]
 
-    def _collect(self, end: str, vectors: list[list[Buffer]]) -> None:
+    def _collect(self, end: str, vectors: list[list[Buffer]], events: list[Event]) -> None:
+        self.events += [(end, event) for event in events]
         for vector in vectors:
-            self.received[end].append(b"".join(bytes(part) for part in vector)[10:])
-            self.arrivals[end].append(self.now)
+            self.reads[end].append(b"".join(vector))
+            self.read_at[end].append(self.now)
 
-    # The network
+    # Datagrams
 
-    def _carry(self, transmit: Transmit, wire: Wire, deliver: Callable[[bytes], None]) -> None:
+    def inject(self, end: str, datagram: bytes, path: int, size: int = 0) -> None:
+        """Hand one end a datagram (or a batch of `size`) out of nowhere.
+
+        `path` is the link's number at the client, and the sender's port at the server.
+        """
+        data = memoryview(datagram)
+        receiver = self.client if end == "client" else self.server
+        receiver.receive(path, data, size or len(data), self.now)
+        self.poll()
+
+    def drops(self, end: str) -> dict[str, int]:
+        """Return one end's drops by reason."""
+        counts = dict(self.tunnel(end).counters.drops())
+        if end == "server":
+            for reason, count in self.server.counters.drops().items():
+                counts[reason] = counts.get(reason, 0) + count
+        return counts
+
+    def _carry(self, end: str, transmit: Transmit) -> None:
         data, step = bytes(transmit.data), transmit.datagram_bytes
         for start in range(0, len(data), step):
-            self._pass(data[start : start + step], wire, deliver)
+            sent = Sent(self.now, end, transmit.path, data[start : start + step])
+            if self.sent is not None:
+                self.sent.append(sent)
+            if end == "client":
+                self._to_server(transmit.link, sent.datagram)
+            elif transmit.path in self.ports:
+                self._to_client(self.ports.index(int(str(transmit.path))), sent.datagram)
+            else:
+                self.strays.append(sent)
 
-    def _pass(self, datagram: bytes, wire: Wire, deliver: Callable[[bytes], None]) -> None:
-        line, rng = wire.line, self.random
-        wire.sent += 1
-        if self.keep_log:
-            wire.log.append((self.now, datagram))
-        if line.cut or rng.random() < line.loss:
-            wire.dropped += 1
-            return
-        leaves = self.now
-        if line.rate is not None:
-            leaves = max(self.now, wire.free_at)
-            if leaves - self.now > line.buffer_seconds:
-                wire.dropped += 1
-                return
-            leaves += (len(datagram) + HEADER_BYTES) * 8 / line.rate
-            wire.free_at = leaves
-        arrives = leaves + line.delay + rng.uniform(-line.jitter, line.jitter)
-        if line.reorder and rng.random() < line.reorder:
-            arrives += rng.uniform(0, 0.005)
-        else:
-            arrives = wire.last_arrival = max(arrives, wire.last_arrival)
-        copies = 2 if rng.random() < line.duplicate else 1
-        for copy in range(copies):
-            wire.delivered += 1
-            self.at(arrives + copy * 0.0001, lambda: deliver(datagram))
+    def _to_server(self, link: int, datagram: bytes) -> None:
+        port = self.ports[link]  # as the address was when it left
+        for when in self.lines[link][0].carry(datagram, self.now, self.random):
+            self.at(when, partial(self.inject, "server", datagram, port))
 
-    def _to_server(self, link: int) -> Callable[[bytes], None]:
-        port = self.ports[link]
+    def _to_client(self, link: int, datagram: bytes) -> None:
+        for when in self.lines[link][1].carry(datagram, self.now, self.random):
+            self.at(when, partial(self.inject, "client", datagram, link))
 
-        def deliver(datagram: bytes) -> None:
-            self.server.receive(port, memoryview(datagram), len(datagram), self.now)
-            self.poll()
+    # What happened
 
-        return deliver
+    def changes(self, end: str, link: int) -> list[str]:
+        """Return the states that one end's link went to, in order."""
+        return [
+            event.after
+            for where, event in self.events
+            if where == end and isinstance(event, LinkChanged) and event.link == link
+        ]
 
-    def _to_client(self, link: int) -> Callable[[bytes], None]:
-        def deliver(datagram: bytes) -> None:
-            self.client.receive(link, memoryview(datagram), len(datagram), self.now)
-            self.poll()
+    def state(self, end: str, link: int) -> str:
+        """Return the state of a link at one end."""
+        member = self.tunnel(end).bond.get(link)
+        return member.link.state.value if member else "unknown"
 
-        return deliver
+    def sessions(self, end: str) -> int:
+        """Count the sessions that came up at one end."""
+        return sum(where == end and isinstance(event, SessionUp) for where, event in self.events)
 
 
 def frame(number: int, size: int = 1400) -> bytes:
@@ -256,10 +260,21 @@ def frame(number: int, size: int = 1400) -> bytes:
     return (b"\x02" * 12 + b"\x88\xb5" + number.to_bytes(8)).ljust(size, b"\xaa")
 
 
-def _describe(path: object) -> PathFacts:
-    assert isinstance(path, int)
-    return PathFacts(bytes(4) + path.to_bytes(2), HEADER_BYTES)
+def arp(number: int) -> bytes:
+    """Make a small frame that goes express."""
+    return (b"\x02" * 12 + b"\x08\x06" + number.to_bytes(8)).ljust(60, b"\0")
 
 
-def _public(private_key: bytes) -> bytes:
+def number_of(read: bytes) -> int:
+    """Return the number in a frame as it is written to the TAP."""
+    return int.from_bytes(read[VNET.size + 14 : VNET.size + 22])
+
+
+def describe(path: Path) -> PathFacts:
+    """Tell the server of a path as the shell would; a path is a port here."""
+    return PathFacts(bytes(4) + int(str(path)).to_bytes(2), HEADER_BYTES)
+
+
+def public(private_key: bytes) -> bytes:
+    """Return the public key that belongs to a private one."""
     return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
