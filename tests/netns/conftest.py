@@ -1,10 +1,17 @@
-"""Tests marked `uml` need netem: where this kernel has none, they run inside user-mode Linux."""
+"""A lab and keys for tests with real daemons; netem for tests that need it.
+
+Tests marked `uml` need netem: where this kernel has none, they run inside user-mode Linux.
+"""
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from bench.lab import netem, uml
+from bench.lab import netem, topology, uml
+from bench.lab.topology import Lab
+from tests.netns.ends import Ends
+from tests.netns.ends import ends as make_ends
 
 TIMEOUT_SECONDS = 90.0
 
@@ -16,3 +23,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid]
     assert uml.run(again, TIMEOUT_SECONDS) == 0, "failed inside user-mode Linux, see its output"
     return True
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Two unshaped lines between a client and a server."""
+    with topology.unshaped(2) as made:
+        yield made
+
+
+@pytest.fixture
+def ends(lab: Lab) -> Iterator[Ends]:
+    """Keys for both ends of that lab, and what is started from them."""
+    with make_ends(lab) as made:
+        yield made
