@@ -23,7 +23,7 @@ from wrrtun.core.messages import LinkOffer
 from wrrtun.core.outbound import Transmit
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
-from wrrtun.core.segment import VNET, VNET_PLAIN
+from wrrtun.core.vnet import VNET, VNET_PLAIN
 from wrrtun.core.server import PathFacts, Server
 from wrrtun.core.session import KeyLife
 from wrrtun.core.tunnel import Tunnel, TunnelSettings
@@ -214,26 +214,31 @@ class World:
         return counts
 
     def _carry(self, end: str, transmit: Transmit) -> None:
+        """Put a batch on a line; what arrives at one time is received in one go, as by UDP_GRO."""
         data, step = bytes(transmit.data), transmit.datagram_bytes
+        arriving: dict[float, list[bytes]] = {}
+        number, port = self._line_of(end, transmit)
         for start in range(0, len(data), step):
             sent = Sent(self.now, end, transmit.path, data[start : start + step])
             if self.sent is not None:
                 self.sent.append(sent)
-            if end == "client":
-                self._to_server(transmit.link, sent.datagram)
-            elif transmit.path in self.ports:
-                self._to_client(self.ports.index(int(str(transmit.path))), sent.datagram)
-            else:
+            if number is None:
                 self.strays.append(sent)
+                continue
+            line = self.lines[number][end == "server"]
+            for when in line.carry(sent.datagram, self.now, self.random):
+                arriving.setdefault(when, []).append(sent.datagram)
+        receiver, path = ("server", port) if end == "client" else ("client", number or 0)
+        for when, datagrams in arriving.items():
+            batch = b"".join(datagrams)
+            self.at(when, partial(self.inject, receiver, batch, path, len(datagrams[0])))
 
-    def _to_server(self, link: int, datagram: bytes) -> None:
-        port = self.ports[link]  # as the address was when it left
-        for when in self.lines[link][0].carry(datagram, self.now, self.random):
-            self.at(when, partial(self.inject, "server", datagram, port))
-
-    def _to_client(self, link: int, datagram: bytes) -> None:
-        for when in self.lines[link][1].carry(datagram, self.now, self.random):
-            self.at(when, partial(self.inject, "client", datagram, link))
+    def _line_of(self, end: str, transmit: Transmit) -> tuple[int | None, int]:
+        """Return the link that a batch travels on, and the client's port as it is now."""
+        if end == "client":
+            return transmit.link, self.ports[transmit.link]
+        port = int(str(transmit.path))
+        return (self.ports.index(port) if port in self.ports else None), port
 
     # What happened
 
