@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wrrtun.core.join import Opened
 from wrrtun.core.reorder import MAX_HELD_DATAGRAMS, ReorderBuffer
-from wrrtun.core.segment import Opened
 from wrrtun.core.wire import SEQ_MASK
 
 HOLD = 0.050

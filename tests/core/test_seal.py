@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrrtun.core.batch import split
+from wrrtun.core.cutter import Cutter
 from wrrtun.core.errors import Drop, PeerError
 from wrrtun.core.seal import Opener, Sealer, Suite
-from wrrtun.core.segment import Cutter, Train
+from wrrtun.core.train import Train
 from wrrtun.core.wire import CONTINUES, SEQ_MASK, Kind
 
 from .test_segment import super_frame

@@ -6,19 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrrtun.core.batch import split
+from wrrtun.core.cutter import Cutter
 from wrrtun.core.headers import complete_checksum, fold, locate, sum_words
+from wrrtun.core.join import Opened, gather
 from wrrtun.core.seal import Opener, Sealer, Suite
-from wrrtun.core.segment import (
+from wrrtun.core.train import Train
+from wrrtun.core.vnet import (
     GSO_ECN,
     GSO_TCPV4,
     GSO_TCPV6,
     GSO_UDP_L4,
     NEEDS_CHECKSUM,
     VNET,
-    Cutter,
-    Opened,
-    Train,
-    gather,
 )
 from wrrtun.core.wire import CONTINUES, PARTIAL, Kind
 
@@ -136,7 +135,8 @@ def test_what_was_cut_sealed_opened_and_joined_is_the_super_frame_again(
     seq = 3
     while train.left:
         if train.count == 1:
-            frames, flags = [memoryview(train.frame)], train.pass_on(1)
+            frames: list[bytearray | memoryview] = [memoryview(train.frame)]
+            flags = train.pass_on(1)
         else:
             frames, flags = cutter.take(train, min(run, train.left))
         batch = sealer.seal(Kind.BULK, flags, CONTINUES, 1, seq, frames)

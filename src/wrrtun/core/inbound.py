@@ -7,9 +7,9 @@ from .bond import Bond, Member
 from .counters import Counters
 from .errors import Drop, PeerError
 from .headers import Buffer
+from .join import Opened, gather
 from .link import LinkState
 from .reorder import ReorderBuffer
-from .segment import Opened, gather
 from .session import Session
 from .wire import OVERHEAD_BYTES, SEQ_MASK, Kind
 

@@ -9,14 +9,16 @@ from typing import Final, NamedTuple
 from .bond import Bond, Member, Path
 from .classify import is_express
 from .counters import Counters
+from .cutter import Cutter
 from .ecn import mark_congestion_experienced
 from .errors import Drop
 from .headers import Buffer
 from .meter import RateMeter
 from .queue import BulkQueue
 from .scheduler import Scheduler
-from .segment import VNET, Cutter, Train
 from .session import Session
+from .train import Train
+from .vnet import VNET
 from .wire import (
     CONTINUES,
     MAX_BATCH_BYTES,

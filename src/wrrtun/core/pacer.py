@@ -21,7 +21,7 @@ CATCH_UP_SECONDS: Final = 0.004
 IDLE_SECONDS: Final = 0.020
 
 UNLIMITED_BYTES: Final = 1 << 40
-DEFAULT_FRACTION: Final = 0.98
+DEFAULT_FRACTION: Final = 0.99
 
 
 class Pacer:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .segment import Opened
+from .join import Opened
 from .wire import SEQ_MASK, seq_distance
 
 # What a sender can have in flight: 24 MB are 190 ms at 1 Gbit/s. The time is bounded by the hold.

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from .batch import Run
 from .errors import Drop, PeerError
 from .headers import TCP, Buffer, Headers, locate
-from .segment import Opened
+from .join import Opened
 from .wire import (
     CONTINUES,
     HEADER,

@@ -1,0 +1,122 @@
+"""Frames back to super-frames: what was opened and put in order is joined for the TAP.
+
+Consecutive frames of one train become one write behind one set of headers, as a network card's
+GRO would have it; the virtio-net header says at which payload size the kernel may cut them again.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from .headers import TCP, Buffer, Headers, fold, sum_words
+from .vnet import (
+    CWR,
+    FIN_PSH,
+    GSO_ECN,
+    GSO_TCPV4,
+    GSO_TCPV6,
+    GSO_UDP_L4,
+    NEEDS_CHECKSUM,
+    VNET,
+    VNET_PLAIN,
+)
+from .wire import CONTINUES
+
+# A super-frame's IP length field has 16 bits.
+MAX_SUPER_FRAME_BYTES: Final = 65_535
+
+
+@dataclass(slots=True)
+class Opened:
+    """Consecutive frames of one flow, authenticated and joined: headers once, then the payloads.
+
+    A run that is not one flow is opened as several of these. `segment_bytes` is the payload of
+    each frame but the last. `last_flags` are the TCP flags of the last frame.
+    """
+
+    seq: int
+    count: int
+    data: Buffer
+    flags: int  # wire flags of the first frame: 0, PARTIAL or CONTINUES
+    headers: Headers | None
+    segment_bytes: int
+    last_flags: int
+
+
+def gather(released: list[Opened]) -> list[list[Buffer]]:
+    """Join what follows itself and give each result its virtio-net header: vectors for the TAP."""
+    vectors: list[list[Buffer]] = []
+    chain: list[Opened] = []
+    size = 0
+    for opened in released:
+        if chain and _follows(chain[0], chain[-1], opened, size):
+            size += len(opened.data) - opened.headers.payload  # type: ignore[union-attr]
+        else:
+            if chain:
+                vectors.append(_vector(chain, size))
+            chain = []
+            size = len(opened.data)
+        chain.append(opened)
+    if chain:
+        vectors.append(_vector(chain, size))
+    return vectors
+
+
+def _follows(first: Opened, last: Opened, opened: Opened, size: int) -> bool:
+    """Tell whether `opened` goes on where the chain first..last (of `size` bytes) ends."""
+    if opened.flags != CONTINUES or opened.seq != last.seq + last.count or opened.headers is None:
+        return False
+    if first.headers is None or opened.headers != first.headers:
+        return False
+    full = first.segment_bytes
+    if opened.segment_bytes != full and not (opened.count == 1 and opened.segment_bytes < full):
+        return False
+    # A short frame ends a super-frame: nothing may follow it.
+    payload = len(last.data) - first.headers.payload
+    if payload != last.count * full:
+        return False
+    grown = size + len(opened.data) - opened.headers.payload
+    return grown - first.headers.network <= MAX_SUPER_FRAME_BYTES
+
+
+def _vector(chain: list[Opened], size: int) -> list[Buffer]:
+    """Write the headers of the whole chain anew; payloads are passed on as they lie."""
+    first = chain[0]
+    headers = first.headers
+    if headers is None:
+        return [VNET_PLAIN, first.data]
+    count = sum(opened.count for opened in chain)
+    transport, offset = headers.transport, headers.checksum_offset
+    if count == 1:
+        return [VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, transport, offset), first.data]
+    head = bytearray(first.data[: headers.payload])
+    first_length = headers.payload - transport + first.segment_bytes
+    _lengthen(head, headers, first_length, size - transport)
+    gso_type = GSO_UDP_L4
+    if headers.protocol == TCP:
+        gso_type = GSO_TCPV6 if headers.ipv6 else GSO_TCPV4
+        head[transport + 13] |= chain[-1].last_flags & FIN_PSH
+        if head[transport + 13] & CWR:
+            gso_type |= GSO_ECN
+    vnet = VNET.pack(
+        NEEDS_CHECKSUM, gso_type, headers.payload, first.segment_bytes, transport, offset
+    )
+    vector: list[Buffer] = [vnet + head]
+    vector += [memoryview(opened.data)[headers.payload :] for opened in chain]
+    return vector
+
+
+def _lengthen(head: bytearray, headers: Headers, old: int, new: int) -> None:
+    """Change the transport length from `old` to `new` bytes, and what depends on it."""
+    network, transport = headers.network, headers.transport
+    at = transport + headers.checksum_offset
+    partial = int.from_bytes(head[at : at + 2], "big")
+    head[at : at + 2] = fold(partial + (~old & 0xFFFF) + new).to_bytes(2, "big")
+    if headers.protocol != TCP:
+        head[transport + 4 : transport + 6] = new.to_bytes(2, "big")
+    if headers.ipv6:
+        head[network + 4 : network + 6] = new.to_bytes(2, "big")
+        return
+    head[network + 2 : network + 4] = (new + transport - network).to_bytes(2, "big")
+    head[network + 10 : network + 12] = bytes(2)
+    checksum = ~sum_words(head[network:transport]) & 0xFFFF
+    head[network + 10 : network + 12] = checksum.to_bytes(2, "big")
