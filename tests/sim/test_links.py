@@ -1,0 +1,200 @@
+"""Lines that die, go deaf in one direction, and come back."""
+
+import pytest
+
+from tests.sim.lines import Line, both
+from tests.sim.world import World
+from wrrtun.core.link import FLOWING_SILENCE_SECONDS, LinkState
+
+ENDS = ("client", "server")
+
+
+def two_links(seed: int = 1) -> World:
+    """A tunnel over 11 ms and 60 ms that has been up for two seconds."""
+    lines = [both(delay=0.011, rate=10e6), both(delay=0.060, rate=3e6)]
+    world = World(lines, rates=[10e6, 3e6], seed=seed)
+    world.run(2.0)
+    assert [world.state(end, link) for end in ENDS for link in (0, 1)] == ["up"] * 4
+    return world
+
+
+def cut(world: World, link: int, *, up: bool = True, down: bool = True) -> None:
+    world.lines[link][0].cut, world.lines[link][1].cut = up, down
+
+
+def mend(world: World, link: int) -> None:
+    cut(world, link, up=False, down=False)
+
+
+def assert_nothing_is_kept(world: World) -> None:
+    for end in ENDS:
+        tunnel = world.tunnel(end)
+        assert tunnel.inbound.reorder.held_bytes == 0
+        assert not tunnel.inbound.reorder.waiting
+        assert not tunnel.outbound.queue
+
+
+@pytest.mark.parametrize("link", [0, 1])
+def test_a_line_cut_in_mid_stream_goes_down_in_time_and_frames_flow_on_the_other(
+    link: int,
+) -> None:
+    world = two_links()
+    world.stream("server", range(1500), 0.004)  # 2.8 Mbit/s: either line carries it
+    world.run(2.0)
+    cut(world, link)
+    cut_at = world.now
+    # Twice the round trip and its variation, if that is more; then the probe's own timeout.
+    promised = FLOWING_SILENCE_SECONDS + 0.25 if link == 0 else 0.7
+    while world.state("server", link) in ("up", "lossy") and world.now < cut_at + 3:
+        world.run(0.010)
+    assert world.now - cut_at <= promised
+
+    fell_at = world.now
+    world.run(2.0)
+    assert world.changes("server", link)[-1] == "down"
+    # Whatever was sent since then has arrived.
+    asked = [n for n, at in world.submitted_at["server"].items() if fell_at < at < world.now - 0.4]
+    assert set(asked) <= set(world.numbers("client"))
+    assert len(asked) > 300
+
+    mend(world, link)
+    world.run(3.0)
+    assert [world.state(end, link) for end in ENDS] == ["up", "up"]
+    assert_nothing_is_kept(world)
+
+
+def test_a_cut_shorter_than_the_silence_limit_takes_no_line_out() -> None:
+    world = two_links()
+    world.stream("server", range(500), 0.004)
+    world.run(0.5)
+    cut(world, 0)
+    world.run(0.080)
+    mend(world, 0)
+    world.run(1.0)
+    assert set(world.changes("server", 0)) <= {"up", "lossy"}
+
+
+def test_all_lines_cut_for_ten_minutes_keep_nothing_stale_and_are_back_within_a_probe() -> None:
+    world = two_links()
+    world.stream("client", range(500), 0.0005)  # more than the lines carry: the queue is full
+    world.run(0.2)
+    for link in (0, 1):
+        cut(world, link)
+    world.stream("client", range(10_000, 10_600), 1.0)
+    world.run(600.0)
+    assert world.tunnel("client").outbound.queue.size_bytes < 200_000
+    assert world.drops("client")["no_link"] > 590
+    assert world.drops("client").keys() <= {"no_link", "queue_full", "queue_delay", "replayed"}
+    sent_while_down = sum(up.sent for up, _ in world.lines)
+    for link in (0, 1):
+        mend(world, link)
+    delivered = len(world.reads["server"])
+    world.run(8.0)  # a handshake every 5 s while silent, then two probes
+    assert [world.state(end, link) for end in ENDS for link in (0, 1)] == ["up"] * 4
+    assert len(world.reads["server"]) == delivered  # what is ten minutes old is not delivered
+    assert sent_while_down < 2_500
+    world.stream("client", range(20_000, 20_100), 0.002)
+    world.run(1.0)
+    assert world.numbers("server")[-100:] == list(range(20_000, 20_100))
+    assert_nothing_is_kept(world)
+
+
+@pytest.mark.parametrize("link", [0, 1])
+def test_a_line_that_only_hears_is_not_sent_on_while_the_other_direction_goes_on(
+    link: int,
+) -> None:
+    world = two_links()
+    world.stream("client", range(800), 0.005)
+    world.stream("server", range(800), 0.005)
+    world.run(1.0)
+    cut(world, link, down=False)  # the client is heard no more
+    world.run(1.2)
+    assert world.state("client", link) in ("stalled", "down")
+    carried = world.lines[link][0].sent
+    world.run(1.0)
+    assert world.lines[link][0].sent - carried < 30  # probes, and answers on the way
+    mend(world, link)
+    world.run(3.0)
+    assert {world.state("client", link), world.state("server", link)} <= {"up", "lossy"}
+    # From the other end all came, or all but what was under way on the line.
+    assert len(world.numbers("client")) > 700
+
+
+def test_a_line_that_flaps_leaves_the_other_undisturbed_and_is_trusted_less_and_less() -> None:
+    world = two_links()
+    world.stream("server", range(5000), 0.004)
+    for second in range(20):
+        world.at(world.now + second, lambda: cut(world, 1))
+        world.at(world.now + second + 0.5, lambda: mend(world, 1))
+    world.run(20.0)
+    assert world.changes("server", 0)[-1:] == ["up"]
+    assert len(world.changes("server", 0)) == 1
+    mean_up = world.changes("server", 1).count("up")
+    assert mean_up <= 8
+    for end in ENDS:
+        tunnel = world.tunnel(end)
+        assert len(tunnel.bond) == 2
+        assert tunnel.inbound.reorder.held_datagrams < 200
+    numbers = world.numbers("client")
+    assert len(numbers) == len(set(numbers)) > 4_500
+
+
+def test_a_socket_that_fails_takes_its_link_down_at_once_and_probes_bring_it_back() -> None:
+    world = two_links()
+    world.client.tunnel.send_failed(0, world.now)
+    assert world.state("client", 0) == LinkState.DOWN
+    assert world.drops("client")["send_failed"] == 1
+    world.stream("client", range(50), 0.005)
+    world.run(2.0)
+    assert world.state("client", 0) == LinkState.UP
+    assert world.numbers("server") == list(range(50))
+
+
+def test_an_address_that_changes_in_mid_transfer_is_followed_within_two_round_trips() -> None:
+    world = two_links()
+    world.stream("server", range(1500), 0.004)
+    world.stream("client", range(1500), 0.004)
+    world.run(1.0)
+    changed_at = world.now
+    world.ports[0] = 50_000  # NAT has forgotten the old one: what goes there is lost
+    member = world.server.tunnels["home"].bond.get(0)
+    assert member is not None
+    while member.path != 50_000 and world.now < changed_at + 2:
+        world.run(0.005)
+    probing = 0.1  # seconds between probes while bulk flows
+    assert world.now - changed_at <= 2 * 0.022 + probing + 0.02
+    world.run(6.0)
+    lost = 1500 - len(set(world.numbers("client")))
+    assert lost <= 60
+    assert set(world.numbers("server")) == set(range(1500))
+
+
+def test_a_line_lost_for_good_does_not_hold_the_other_ends_frames() -> None:
+    world = World([both(delay=0.011), (Line(delay=0.060, cut=True), Line(delay=0.060, cut=True))])
+    world.run(2.0)
+    world.stream("client", range(200), 0.005)
+    world.run(2.0)
+    assert world.numbers("server") == list(range(200))
+    took = max(
+        at - world.submitted_at["client"][number]
+        for number, at in zip(world.numbers("server"), world.read_at["server"], strict=True)
+    )
+    assert took < 0.030
+
+
+def test_what_waits_when_every_socket_fails_is_not_delivered_ten_seconds_later() -> None:
+    world = two_links()
+    world.stream("client", range(400), 0.0001)
+    world.run(0.050)
+    for link in (0, 1):
+        cut(world, link)
+        world.client.tunnel.send_failed(link, world.now)
+    assert world.client.tunnel.outbound.queue.size_bytes > 50_000
+    world.run(10.0)
+    for link in (0, 1):
+        mend(world, link)
+    delivered = len(world.reads["server"])
+    world.run(8.0)
+    assert world.state("client", 0) == "up"
+    assert len(world.reads["server"]) == delivered
+    assert world.client.tunnel.outbound.queue.size_bytes == 0
