@@ -14,10 +14,10 @@ from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
 from .core.initiator import Initiator
 from .core.messages import LinkOffer
-from .core.outbound import Transmit
+from .core.output import Transmit
 from .core.seal import Suite
 from .core.session import KeyLife
-from .core.tunnel import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
+from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .linux.control_socket import ControlSocket
 from .linux.monitor import Monitor
 from .linux.netlink import Netlink

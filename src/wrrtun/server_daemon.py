@@ -6,11 +6,11 @@ from . import __version__
 from .config import PeerConfig, ServerConfig
 from .core.errors import WrrtunError
 from .core.events import Event, MtuAgreed
-from .core.outbound import Transmit
+from .core.output import Transmit
 from .core.responder import PeerKey, Responder
 from .core.server import PathFacts, Server
 from .core.session import KeyLife
-from .core.tunnel import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
+from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket

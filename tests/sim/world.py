@@ -20,13 +20,14 @@ from wrrtun.core.events import Event, LinkChanged, SessionUp
 from wrrtun.core.headers import Buffer
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.messages import LinkOffer
-from wrrtun.core.outbound import Transmit
+from wrrtun.core.output import Transmit
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
-from wrrtun.core.vnet import VNET, VNET_PLAIN
 from wrrtun.core.server import PathFacts, Server
 from wrrtun.core.session import KeyLife
-from wrrtun.core.tunnel import Tunnel, TunnelSettings
+from wrrtun.core.settings import TunnelSettings
+from wrrtun.core.tunnel import Tunnel
+from wrrtun.core.vnet import VNET, VNET_PLAIN
 
 PEER = "home"
 MTU = 1434

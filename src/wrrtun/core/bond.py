@@ -144,6 +144,7 @@ class Bond:
 
     def __init__(self) -> None:
         self._members: dict[int, Member] = {}
+        self._carrying: list[Member] = []
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -158,14 +159,20 @@ class Bond:
     def add(self, member: Member) -> None:
         """Let a link take part."""
         self._members[member.number] = member
+        self.refresh()
 
     def remove(self, number: int) -> None:
         """Take a link out."""
         del self._members[number]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the links again: a state or a path has changed."""
+        self._carrying = [member for member in self._members.values() if member.carries]
 
     def carrying(self) -> list[Member]:
-        """Return the links that frames may be sent on."""
-        return [member for member in self._members.values() if member.carries]
+        """Return the links that frames may be sent on; asked for every frame."""
+        return self._carrying
 
     def fastest(self, now: float) -> Member | None:
         """Return the link on which a small frame would arrive first."""
@@ -181,7 +188,8 @@ class Bond:
 
     def paced(self) -> bool:
         """Tell whether every link that carries has a rate: then queues stand here, not there."""
-        return all(member.rate_bits_per_second for member in self.carrying())
+        carrying = self.carrying()
+        return bool(carrying) and all(member.rate_bits_per_second for member in carrying)
 
     def rate_bits_per_second(self) -> float:
         """Return the sum of the known rates of the links that carry."""

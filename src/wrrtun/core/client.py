@@ -9,9 +9,10 @@ from .handshake import Established
 from .headers import Buffer
 from .initiator import Initiator
 from .messages import LinkOffer
-from .outbound import Transmit
+from .output import Output, Transmit
 from .session import Session
-from .tunnel import Output, Tunnel, TunnelSettings
+from .settings import TunnelSettings
+from .tunnel import Tunnel
 from .wire import Kind
 
 # Sooner than WireGuard's 5 s at first: a person waits. Then as rarely.
@@ -66,6 +67,8 @@ class Client:
 
     def poll(self, now: float) -> Output:
         """Do what is due; see Tunnel.poll."""
+        if self.tunnel.upkeep.ended_by_peer:
+            self.tunnel.end("the server said goodbye")
         if now >= self._attempt_at and self._wants_handshake(now):
             self._attempt(now)
         output = self.tunnel.poll(now)
@@ -95,7 +98,6 @@ class Client:
         session = tunnel.sessions.current
         return (
             session is None
-            or tunnel.ended_by_peer
             or session.wants_rekey(now, tunnel.settings.key_life)
             or now - self._heard_at > SILENCE_SECONDS
         )

@@ -4,9 +4,9 @@ TAP -> classify -> express: fastest link, at once, ahead of bulk
                 -> bulk queue (CoDel) -> links pull by weight as their pacers allow -> seal
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from .bond import Bond, Member, Path
+from .bond import Bond, Member
 from .classify import is_express
 from .counters import Counters
 from .cutter import Cutter
@@ -14,6 +14,7 @@ from .ecn import mark_congestion_experienced
 from .errors import Drop
 from .headers import Buffer
 from .meter import RateMeter
+from .output import Transmit
 from .queue import BulkQueue
 from .scheduler import Scheduler
 from .session import Session
@@ -39,15 +40,8 @@ UNPACED_QUEUE_BYTES: Final = 4 << 20
 RUN_SECONDS: Final = 0.001
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
-
-
-class Transmit(NamedTuple):
-    """One batch for one link: datagrams of `datagram_bytes`, the last may be shorter."""
-
-    link: int
-    path: Path
-    data: Buffer
-    datagram_bytes: int
+# What is queued while no link carries is of no use to anyone after this long.
+STALE_SECONDS: Final = 1.0
 
 
 class Outbound:
@@ -141,6 +135,13 @@ class Outbound:
             frames, flags, follow = self._take(member, now)
             transmits.append(self._seal(frames, flags, follow, member, session, now))
         return transmits
+
+    def drop_stale(self, now: float) -> None:
+        """Let go of what waits for links that are all gone."""
+        if self._bond.carrying():
+            return
+        while self.queue.sojourn_seconds(now) > STALE_SECONDS:
+            self._counters.drop(Drop.NO_LINK, self.queue.pop().left)
 
     def settle(self) -> None:
         """Copy what stays queued: the caller is about to use the read buffers again."""

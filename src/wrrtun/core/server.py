@@ -11,10 +11,11 @@ from .counters import Counters
 from .errors import Drop, PeerError
 from .handshake import Established
 from .headers import Buffer
-from .outbound import Transmit
+from .output import Output, Transmit
 from .responder import Responder
 from .session import Session
-from .tunnel import Output, Tunnel, TunnelSettings
+from .settings import TunnelSettings
+from .tunnel import Tunnel
 from .wire import Kind
 
 SESSION_NUMBERS: Final = 1 << 16
@@ -94,7 +95,7 @@ class Server:
         self._transmits = []
         for peer in self._touched:
             tunnel = self.tunnels[peer]
-            if tunnel.ended_by_peer:
+            if tunnel.upkeep.ended_by_peer:
                 tunnel.end("the client said goodbye")
             output = tunnel.poll(now)
             self._forget(tunnel)

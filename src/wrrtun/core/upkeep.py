@@ -1,0 +1,206 @@
+"""What keeps the links of a tunnel known: probes and answers, markers, reports, their verdicts."""
+
+from collections.abc import Callable
+from typing import Final
+
+from .batch import Run
+from .bond import NO_TOKEN, Bond, Member, Path
+from .counters import Counters
+from .errors import PeerError
+from .events import LinkChanged, PathChanged
+from .inbound import Inbound
+from .messages import (
+    Bye,
+    ControlMessage,
+    LinkReport,
+    Marker,
+    Probe,
+    ProbeReply,
+    Report,
+    encode_control,
+    parse_control,
+)
+from .outbound import Outbound
+from .output import Outbox
+from .session import Session
+from .wire import Kind
+
+REPORT_SECONDS: Final = 0.1
+# Bulk counts as flowing this long after the last of it.
+FLOWING_SECONDS: Final = 0.5
+# A link that has been without bulk this long, while others carried some, gets a marker.
+MARKER_SECONDS: Final = 0.02
+MARKER_DATAGRAMS: Final = 3
+MAINTENANCE_SECONDS: Final = 0.05
+IDLE_MAINTENANCE_SECONDS: Final = 0.5
+
+
+class Upkeep:
+    """Sends and reads a tunnel's control messages."""
+
+    def __init__(
+        self,
+        peer: str,
+        bond: Bond,
+        inbound: Inbound,
+        outbound: Outbound,
+        counters: Counters,
+        outbox: Outbox,
+        sealing: Callable[[float], Session | None],
+        mtu: int,
+        now: float,
+    ) -> None:
+        self.due_at = now
+        self.ended_by_peer = False
+        self._peer = peer
+        self._bond = bond
+        self._inbound = inbound
+        self._outbound = outbound
+        self._counters = counters
+        self._outbox = outbox
+        self._sealing = sealing
+        self._mtu = mtu
+        self._reported_at = now
+
+    def receive(self, session: Session, run: Run, member: Member, path: Path, now: float) -> bool:
+        """Take one control datagram; tell whether it was authentic."""
+        content = self._inbound.message(session, run)
+        if content is None:
+            return False
+        credit(self._bond, member, path, 1, len(run.datagrams), now)
+        try:
+            message = parse_control(content)
+        except PeerError as error:
+            self._counters.drop(error.reason)
+            return True
+        if isinstance(message, Probe):
+            self._on_probe(message, run.seq, member, path, now)
+        elif isinstance(message, ProbeReply):
+            self._on_reply(message, member, now)
+        elif isinstance(message, Marker) and path == member.path:
+            self._inbound.mark(member, message.next_bulk_seq, now)
+        elif isinstance(message, Report):
+            self._on_report(message, now)
+        elif isinstance(message, Bye):
+            self.ended_by_peer = True
+        return True
+
+    def _on_probe(self, probe: Probe, order: int, member: Member, path: Path, now: float) -> None:
+        token, moved = member.check.on_probe(path, order, probe.token)
+        if moved:
+            self.note(PathChanged(self._peer, member.number))
+            self.probe(member, now)
+        if path == member.path:
+            member.link.on_probe(probe.sent_us, probe.sent_datagrams, now)
+            self._inbound.mark(member, probe.next_bulk_seq, now)
+        reply = ProbeReply(
+            probe.probe_id,
+            probe.sent_us,
+            _microseconds(now),
+            member.link.incoming.datagrams,
+            token,
+        )
+        self.send(member, reply, now, path)
+
+    def _on_reply(self, reply: ProbeReply, member: Member, now: float) -> None:
+        change = member.link.on_reply(
+            reply.probe_id, reply.received_us, reply.received_datagrams, now
+        )
+        self.note(change)
+        if reply.token not in (NO_TOKEN, member.echo):
+            member.echo = reply.token
+            self.probe(member, now)
+
+    def _on_report(self, report: Report, now: float) -> None:
+        for entry in report.links:
+            member = self._bond.get(entry.link)
+            if member is not None:
+                self.note(member.link.on_report(entry.bulk_datagrams, now))
+
+    def send(
+        self, member: Member, message: ControlMessage, now: float, path: Path | None = None
+    ) -> None:
+        """Seal a message for one link; to another path than the link's when a probe asks."""
+        session = self._sealing(now)
+        if session is None or (path is None and member.path is None):
+            return
+        content = encode_control(message)
+        transmit = self._outbound.send_one(Kind.CONTROL, 0, content, member, session, now)
+        if path is not None:
+            transmit = transmit._replace(path=path)
+        self._outbox.transmits.append(transmit)
+
+    def note(self, event: LinkChanged | PathChanged | None) -> None:
+        """Pass on that a link has changed, and let the bond know; None: it has not."""
+        if event is not None:
+            self._outbox.note(event)
+            self._bond.refresh()
+
+    def probe(self, member: Member, now: float) -> None:
+        """Ask a link how it is."""
+        if member.path is None or self._sealing(now) is None:
+            return
+        probe_id = member.link.on_probe_sent(now)
+        sent = member.link.outgoing.datagrams + 1
+        seq = self._outbound.next_bulk_seq
+        self.send(member, Probe(probe_id, _microseconds(now), sent, seq, member.echo), now)
+        member.markers.seq, member.markers.sent_at = seq, now
+
+    def run(self, now: float) -> None:
+        """Probe, mark, report, judge the links; `due_at` then says when to come back."""
+        received = now - self._inbound.bulk_received_at < FLOWING_SECONDS
+        flowing = received or now - self._outbound.bulk_sent_at < FLOWING_SECONDS
+        for member in self._bond:
+            self.note(member.link.check(now, flowing))
+            if member.link.probe_due(now, flowing):
+                self.probe(member, now)
+        self._mark(now)
+        if received and now - self._reported_at >= REPORT_SECONDS:
+            self._report(now)
+        self._inbound.update_hold(now)
+        self._outbound.resize_queue()
+        due = [member.link.deadline(now, flowing) for member in self._bond if member.path]
+        due.append(now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS))
+        self.due_at = max(min(due), now + 0.001)
+
+    def _mark(self, now: float) -> None:
+        """Tell links that carried no bulk for a while how far the others have come."""
+        seq = self._outbound.next_bulk_seq
+        for member in self._bond.carrying():
+            markers = member.markers
+            rate = member.rate_bits_per_second
+            pause = MARKER_SECONDS
+            if rate:
+                pause = max(pause, MARKER_DATAGRAMS * self._mtu * 8 / rate)
+            if markers.seq != seq and now - markers.sent_at >= pause:
+                self.send(member, Marker(seq), now)
+                markers.seq, markers.sent_at = seq, now
+
+    def _report(self, now: float) -> None:
+        member = self._bond.fastest(now)
+        if member is None:
+            return
+        self._reported_at = now
+        entries = tuple(
+            LinkReport(
+                one.number,
+                one.received_bulk_datagrams,
+                one.link.incoming.bytes,
+                self._inbound.reorder.floor(one.number),
+                (),
+            )
+            for one in self._bond
+        )
+        self.send(member, Report(entries), now)
+
+
+def credit(bond: Bond, member: Member, path: Path, count: int, size: int, now: float) -> None:
+    """Count authentic datagrams on the link that brought them, whatever their header says."""
+    if path != member.path:
+        # A path that no link has yet is its header's link on the move.
+        member = next((one for one in bond if one.path == path), member)
+    member.link.on_received(count, size + count * member.header_bytes, now)
+
+
+def _microseconds(now: float) -> int:
+    return int(now * 1e6)
