@@ -1,0 +1,116 @@
+"""How ends come, go, and come back."""
+
+import signal
+import socket
+import time
+
+import pytest
+
+from bench.lab.topology import SERVER_ADDRESS, Lab
+from bench.processes import ProcessError
+from bench.traffic import Load, ping, throughput
+from bench.tunnel import PORT, SERVER_INSIDE, Daemon
+from tests.netns.ends import Ends, eventually, has_device, only_peer
+
+pytestmark = pytest.mark.root
+
+END_SECONDS = 2.0
+
+
+def asked_to_end(daemon: Daemon) -> None:
+    """Send SIGTERM and check that nothing is left, soon."""
+    assert has_device(daemon.namespace)
+    began = time.monotonic()
+    assert daemon.stop() == 0, daemon.output()
+    assert time.monotonic() - began < END_SECONDS
+    assert not has_device(daemon.namespace)
+    assert not daemon.socket.exists()
+    assert "Traceback" not in daemon.output()
+
+
+def test_a_client_that_is_asked_to_end_says_goodbye_and_leaves_nothing(ends: Ends) -> None:
+    pair = ends.tunnel()
+    asked_to_end(pair.client)
+    # Far sooner than by silence, which takes seconds.
+    eventually(lambda: not only_peer(pair.server).session.up, 1.0)
+    assert "goodbye" in pair.server.output()
+
+
+def test_a_server_that_is_asked_to_end_says_goodbye_and_leaves_nothing(ends: Ends) -> None:
+    pair = ends.tunnel()
+    asked_to_end(pair.server)
+    eventually(lambda: not only_peer(pair.client).session.up, 1.0)
+    assert "goodbye" in pair.client.output()
+
+
+def test_a_client_without_a_server_ends_when_asked(ends: Ends) -> None:
+    client = ends.client()
+    client.wait_until(client.answers, "there", 20.0, 0.05)
+    eventually(lambda: has_device(client.namespace))
+    asked_to_end(client)
+
+
+def test_a_client_in_mid_handshake_ends_when_asked(ends: Ends, lab: Lab) -> None:
+    with lab.server.entered():
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with silent:
+        silent.bind((SERVER_ADDRESS, PORT))
+        silent.settimeout(20.0)
+        client = ends.client()
+        assert silent.recv(2048)
+        client.wait_until(client.answers, "there", 20.0, 0.05)
+        asked_to_end(client)
+
+
+def test_a_client_that_was_there_first_connects_once_its_server_is_there(ends: Ends) -> None:
+    client = ends.client()
+    client.wait_until(client.answers, "there", 20.0, 0.05)
+    time.sleep(1.5)  # a few INITs are refused (ECONNREFUSED)
+    assert not only_peer(client).session.up
+    ends.up(ends.server(), client)
+
+
+def test_a_client_that_was_killed_comes_back_with_a_new_session(ends: Ends, lab: Lab) -> None:
+    pair = ends.tunnel()
+    before = only_peer(pair.server).session.local_id
+    assert pair.client.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert not has_device(lab.client)
+    ends.up(ends.client())
+    eventually(lambda: only_peer(pair.server).session.local_id != before)
+    ends.up(pair.server)
+    assert ping(lab.client, SERVER_INSIDE, 0.5).lost == 0.0
+
+
+def test_a_client_comes_back_by_itself_when_its_server_was_killed(ends: Ends, lab: Lab) -> None:
+    pair = ends.tunnel()
+    before = only_peer(pair.client).session.remote_id
+    assert pair.server.stop(signal.SIGKILL) == -signal.SIGKILL
+    server = ends.server()
+    eventually(lambda: only_peer(pair.client).session.remote_id not in (before, None))
+    ends.up(pair.client, server)
+    assert ping(lab.client, SERVER_INSIDE, 0.5).lost == 0.0
+
+
+def test_keys_are_renewed_under_load_without_a_stall(ends: Ends, lab: Lab) -> None:
+    limits = "[limits]\nrekey_seconds = 1\n"
+    server = ends.server("--config", ends.vps.write("server.toml", limits))
+    client = ends.client("--config", ends.home.write("client.toml", limits))
+    ends.up(server, client)
+    seen = throughput(lab.client, lab.server, SERVER_INSIDE, Load(6.0, interval_seconds=0.5))
+    assert min(seen.intervals) > 0
+    for end in (server, client):
+        peer = only_peer(end)
+        assert peer.session.rekeys >= 4
+        assert set(peer.drops) <= {"no_link", "replayed"}
+        assert peer.reorder.late == 0
+        assert peer.reorder.gaps_given_up_by_inference == 0
+        assert peer.reorder.gaps_given_up_by_deadline == 0
+
+
+def test_a_daemon_whose_device_was_deleted_ends_with_a_sentence(ends: Ends, lab: Lab) -> None:
+    pair = ends.tunnel()
+    lab.client.iproute.link("del", index=lab.client.index("wrr0"))
+    with pytest.raises(ProcessError, match="wrr0"):
+        pair.client.wait_until(lambda: False, "gone", 5.0, 0.05)
+    assert pair.client.stop() == 1
+    assert "Traceback" not in pair.client.output()
