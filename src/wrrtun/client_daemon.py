@@ -1,14 +1,12 @@
 """The client as a process: one TAP, one socket per link, one core Client."""
 
 import logging
-import socket
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from . import __version__
-from .config import MIN_MTU, ClientConfig, LinkConfig
+from .config import MIN_MTU, ClientConfig
 from .core.client import Client
 from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
@@ -18,10 +16,10 @@ from .core.output import Transmit
 from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
+from .link_socket import LinkSocket, resolve
 from .linux.control_socket import ControlSocket
 from .linux.monitor import Monitor
-from .linux.netlink import Netlink
-from .linux.udp import ClientSocket, LinkUnavailableError, SendResult
+from .linux.udp import SendResult
 from .loop import BUFFER_BYTES, Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
 from .status import Snapshot
@@ -45,66 +43,6 @@ def has_aes() -> bool:
             )
     except OSError:
         return True
-
-
-def resolve(host: str, port: int) -> list[IPv4Address | IPv6Address]:
-    """Look a server's name up; ConfigError when it has no address."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise ConfigError(
-            f"the server's name {host} does not resolve: {error.args[-1]}; check --server and DNS"
-        ) from error
-    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
-
-
-class LinkSocket:
-    """One link's socket, opened again whenever its interface or address comes back."""
-
-    def __init__(self, number: int, config: LinkConfig, server: list[IPv4Address | IPv6Address]):
-        self.number = number
-        self.config = config
-        self.socket: ClientSocket | None = None
-        self.failure = ""
-        self._server = server
-
-    def open(self, port: int) -> bool:
-        """Open the socket; False when that is not possible at present."""
-        try:
-            device, source = self._where()
-            remote = self._remote(source)
-            self.socket = ClientSocket((remote, port), device, source)
-        except LinkUnavailableError as error:
-            self.failure = str(error)
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the socket."""
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
-
-    def _where(self) -> tuple[str | None, IPv4Address | IPv6Address | None]:
-        """Return the device and source address to bind to; an alias label is an address."""
-        if self.config.address is not None:
-            return None, self.config.address
-        name = self.config.device or ""
-        if ":" not in name:
-            return name, None
-        with Netlink() as netlink:
-            found = netlink.find_link(name)
-        if found is None:
-            raise ConfigError(f"no address has the label {name}; check --link {self.config.where}")
-        return found.name, found.addresses[0].ip
-
-    def _remote(self, source: IPv4Address | IPv6Address | None) -> IPv4Address | IPv6Address:
-        for address in self._server:
-            if source is None or address.version == source.version:
-                return address
-        raise ConfigError(
-            f"--link {self.config.where}: the server has no IPv{source and source.version} address"
-        )
 
 
 class ClientDaemon(Daemon):
