@@ -121,10 +121,11 @@ class Ends:
         server_key: str | None = None,
         identity: Identity | None = None,
         namespace: Namespace | None = None,
+        inside: str = CLIENT_INSIDE,
     ) -> Daemon:
         """Start a client; it may never get through."""
         words = ["--server", server, "--server-key", server_key or self.vps.public_key]
-        words += ["--dev", DEVICE, "--address", f"{CLIENT_INSIDE}/24"]
+        words += ["--dev", DEVICE, "--address", f"{inside}/24"]
         words += [word for link in links for word in ("--link", link)]
         where = namespace or self.lab.client
         return self.start(where, identity or self.home, "client", [*words, *options])
