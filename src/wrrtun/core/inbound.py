@@ -8,7 +8,6 @@ from .counters import Counters
 from .errors import Drop, PeerError
 from .headers import Buffer
 from .join import Opened, gather
-from .link import LinkState
 from .reorder import ReorderBuffer
 from .session import Session
 from .wire import OVERHEAD_BYTES, SEQ_MASK, Kind
@@ -19,9 +18,6 @@ MIN_HOLD_SECONDS: Final = 0.010
 JITTERS: Final = 4
 # Longest wait that ended well is remembered for two of these.
 HOLD_MEMORY_SECONDS: Final = 2.0
-
-# What one link delivers in order says something about losses only while the link is heard.
-LIVE: Final = (LinkState.UP, LinkState.LOSSY)
 
 
 class Inbound:
@@ -110,12 +106,9 @@ class Inbound:
             self.reorder.decay_tolerance(now - self._waits_since if self._waits_since else 0.0)
             self._waits = [0.0, self._waits[0]]
             self._waits_since = now
-        delays = [
-            (member.link.owd_in, member.link.jitter_in)
-            for member in self._bond
-            if member.link.state in LIVE and member.link.owd_in is not None
-        ]
-        if len(delays) < len(self._bond.carrying()) or not delays:
+        live = [member.link for member in self._bond if member.link.hears(now)]
+        delays = [(link.owd_in, link.jitter_in) for link in live if link.owd_in is not None]
+        if len(delays) < len(live) or not delays:
             self.reorder.hold_seconds = MAX_HOLD_SECONDS
             return
         fastest = min(owd for owd, _ in delays)
@@ -124,7 +117,7 @@ class Inbound:
         self.reorder.hold_seconds = min(wanted, MAX_HOLD_SECONDS)
 
     def _infer(self, now: float) -> None:
-        live = [member.number for member in self._bond if member.link.state in LIVE]
+        live = [member.number for member in self._bond if member.link.hears(now)]
         self._released += self.reorder.infer(live, now)
 
     def _open(self, session: Session, run: Run) -> list[Opened]:

@@ -37,6 +37,7 @@ class LinkState(StrEnum):
 
 
 CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
+HEARING: Final = (*CARRYING, LinkState.STALLED)
 
 
 class Signal(Enum):
@@ -177,6 +178,13 @@ class Link:
             return due
         verdict = self.heard_at + self._silence_limit(flowing)
         return min(due, verdict) if verdict > now else due
+
+    def hears(self, now: float) -> bool:
+        """Tell whether the other end may have frames under way on this link.
+
+        That is its decision: it may trust the link already, or still, when this end does not.
+        """
+        return self.state in HEARING or now - self.heard_at < FLOWING_SILENCE_SECONDS
 
     # What is known. Seconds; None before the first sample. Delays are off by the difference of
     # the two ends' clocks, the same for all links.

@@ -35,9 +35,10 @@ QUEUE_SECONDS: Final = 0.1
 QUEUE_FLOOR_BYTES: Final = 64 << 10
 # What one wake-up may read from the TAP before links that are not paced take it all.
 UNPACED_QUEUE_BYTES: Final = 4 << 20
-# How long a run of frames may stay on one link: one frame at 10 Mbit/s, a whole super-frame at
-# 1 Gbit/s. Shorter runs cost system calls, longer ones make the other links wait.
-RUN_SECONDS: Final = 0.001
+# How long a run of frames may stay on one link: a few frames at 10 Mbit/s, a whole super-frame
+# from 120 Mbit/s on. Shorter runs cost system calls, longer ones make the other links wait. Where
+# the pacer allows less, it decides.
+RUN_SECONDS: Final = 0.004
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
 # What is queued while no link carries is of no use to anyone after this long.

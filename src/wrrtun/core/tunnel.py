@@ -94,6 +94,8 @@ class Tunnel:
         rekeyed = self.sessions.current is not None
         self.sessions.promote(session)
         if boot_id != self._peer_boot_id:
+            # What its predecessor sent is numbered otherwise, and would upset the order.
+            self.sessions.previous = None
             self.inbound.restart(peer_next_seq)
             self._peer_boot_id = boot_id
         for member in self.bond:

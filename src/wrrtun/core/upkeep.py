@@ -73,20 +73,26 @@ class Upkeep:
         except PeerError as error:
             self._counters.drop(error.reason)
             return True
+        current = session is self._sealing(now)
         if isinstance(message, Probe):
-            self._on_probe(message, run.seq, member, path, now)
+            # Under the keys of before, seqs say nothing of what is newest now.
+            self._on_probe(message, run.seq if current else None, member, path, now)
         elif isinstance(message, ProbeReply):
             self._on_reply(message, member, now)
         elif isinstance(message, Marker) and path == member.path:
             self._inbound.mark(member, message.next_bulk_seq, now)
         elif isinstance(message, Report):
             self._on_report(message, now)
-        elif isinstance(message, Bye):
+        elif isinstance(message, Bye) and current:  # else it was held up, or held back
             self.ended_by_peer = True
         return True
 
-    def _on_probe(self, probe: Probe, order: int, member: Member, path: Path, now: float) -> None:
-        token, moved = member.check.on_probe(path, order, probe.token)
+    def _on_probe(
+        self, probe: Probe, order: int | None, member: Member, path: Path, now: float
+    ) -> None:
+        token, moved = NO_TOKEN, False
+        if order is not None:
+            token, moved = member.check.on_probe(path, order, probe.token)
         if moved:
             self.note(PathChanged(self._peer, member.number))
             self.probe(member, now)
