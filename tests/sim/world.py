@@ -78,7 +78,7 @@ class World:
         self.strays: list[Sent] = []  # what the server sent to where the client is not
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._timer_at = {"client": math.inf, "server": math.inf}
+        self._timer = {"client": math.inf, "server": math.inf}
         self.client_key, self.server_key, self.psk = (self.random.randbytes(32) for _ in range(3))
         self.server = self.make_server()
         self.client = self.make_client()
@@ -146,16 +146,16 @@ class World:
         self._arm("server", result.deadline)
 
     def _arm(self, end: str, deadline: float | None) -> None:
-        if deadline is None or deadline >= self._timer_at[end]:
+        if deadline is None or deadline >= self._timer[end]:
             return
+        self._timer[end] = deadline
         # A loop's timers tick in milliseconds and fire late.
         when = max(deadline, self.now) + self.random.uniform(0, 0.001)
-        self._timer_at[end] = when
-        self.at(when, partial(self._fire, end, when))
+        self.at(when, partial(self._fire, end, deadline))
 
-    def _fire(self, end: str, when: float) -> None:
-        if self._timer_at[end] == when:
-            self._timer_at[end] = math.inf
+    def _fire(self, end: str, deadline: float) -> None:
+        if self._timer[end] == deadline:
+            self._timer[end] = math.inf
             self.poll()
 
     # Frames
