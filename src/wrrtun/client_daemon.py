@@ -16,11 +16,12 @@ from .core.output import Transmit
 from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
+from .core.slab import Slab
 from .link_socket import LinkSocket, resolve
 from .linux.control_socket import ControlSocket
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import BUFFER_BYTES, Daemon, Device, clock, draw, log_event
+from .loop import Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
 from .status import Snapshot
 
@@ -52,7 +53,7 @@ class ClientDaemon(Daemon):
         super().__init__()
         self._config = config
         self._links: list[LinkSocket] = []
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._slab = Slab()
         self._device: Device | None = None
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
@@ -162,16 +163,16 @@ class ClientDaemon(Daemon):
             link.close()
 
     def _reader(self, link: LinkSocket) -> Callable[[float], bool]:
-        buffer, number = self._buffer, link.number
+        slab, number = self._slab, link.number
 
         def one(now: float) -> bool:
             if link.socket is None or self._client is None:
                 return False
-            received = link.socket.receive_into(buffer)
+            received = link.socket.receive_into(slab.view)
             if received is None:
                 return False
             size, datagram_bytes = received
-            self._client.receive(number, buffer[:size], datagram_bytes, now)
+            self._client.receive(number, slab.view[:size], datagram_bytes, now, slab)
             return True
 
         return one

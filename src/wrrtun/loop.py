@@ -32,6 +32,8 @@ FULL_WAKE_UPS: Final = 16
 # A super-frame's datagrams, with headers and tags, fit one batch.
 MAX_SUPER_FRAME_BYTES: Final = 61_000
 QUEUE_FRAMES: Final = 1_000
+# Traffic makes no cycles: collecting after every 700 new objects would only cost.
+GC_THRESHOLD: Final = 50_000
 TIMER_SECONDS: Final = 0.001  # libuv's tick
 
 
@@ -84,7 +86,7 @@ class Timer:
         if self._handle is not None:
             self._handle.cancel()
         ticks = max(1, math.ceil((at - now) / TIMER_SECONDS))
-        self._at = now + ticks * TIMER_SECONDS
+        self._at = at
         self._handle = self._loop.call_later(ticks * TIMER_SECONDS, self._expired)
 
     def _expired(self) -> None:
@@ -241,6 +243,7 @@ class Daemon:
             # What is alive now stays: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(GC_THRESHOLD)
             await self._stop.wait()
         finally:
             await self.close()

@@ -11,10 +11,11 @@ from .core.responder import PeerKey, Responder
 from .core.server import PathFacts, Server
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
+from .core.slab import Slab
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import BUFFER_BYTES, Daemon, Device, clock, draw, log_event
+from .loop import Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
 from .status import Snapshot
 
@@ -34,7 +35,7 @@ class ServerDaemon(Daemon):
     def __init__(self, config: ServerConfig) -> None:
         super().__init__()
         self._config = config
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._slab = Slab()
         self._devices: dict[str, Device] = {}
         self._socket: ServerSocket | None = None
         self._control: ControlSocket | None = None
@@ -106,11 +107,11 @@ class ServerDaemon(Daemon):
     def _receive(self, now: float) -> bool:
         assert self._socket is not None
         assert self._server is not None
-        received = self._socket.receive_into(self._buffer)
+        received = self._socket.receive_into(self._slab.view)
         if received is None:
             return False
         size, datagram_bytes, path = received
-        self._server.receive(path, self._buffer[:size], datagram_bytes, now)
+        self._server.receive(path, self._slab.view[:size], datagram_bytes, now, self._slab)
         return True
 
     def _transmit(self, transmits: list[Transmit]) -> None:

@@ -22,7 +22,7 @@ def joined_batch(count: int = 20, suite: Suite = Suite.AES_256_GCM) -> tuple[byt
     assert train is not None
     frames, flags = Cutter().take(train, count)
     batch = Sealer(suite, KEY, 7).seal(Kind.BULK, flags, CONTINUES, 1, 100, frames)
-    return batch, len(frames[0]) + 24
+    return bytearray(batch), len(frames[0]) + 24
 
 
 @pytest.mark.parametrize("suite", Suite)

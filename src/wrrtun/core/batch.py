@@ -9,10 +9,11 @@ from typing import Final
 
 import numpy as np
 
+from .slab import Slab
 from .wire import CONTINUES, HEADER, MAX_BATCH_DATAGRAMS, PARTIAL, SEQ_BITS, SEQ_MASK
 
-# The header of a frame that continues, less the header of the frame it continues.
-_STARTS: Final = np.uint64((CONTINUES - PARTIAL << 60) + 1)
+# What the flags add to the header of a frame that continues the first of its super-frame.
+_STARTS: Final = CONTINUES - PARTIAL << 60
 _FEW: Final = 3  # below this, NumPy's calls cost more than a loop
 
 
@@ -29,13 +30,36 @@ class Run:
     count: int
     datagrams: memoryview
     datagram_bytes: int  # of each but the last
+    slab: Slab | None = None  # that they lie in, as its datagrams `first` to `first + count - 1`
+    first: int = 0
+    assumed: bool = False  # only the first and last headers were looked at
 
 
-def split(data: memoryview, datagram_bytes: int) -> list[Run]:
-    """Split what was received. A datagram too short for a header yields a run of kind 0."""
+def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> list[Run]:
+    """Split what was received; if into a slab, `data` is the slab's beginning.
+
+    When the last header is what it would be if all continued the one before them, that is
+    assumed: if it is not so, a tag is wrong, and `split_strictly` finds what can be saved. A
+    datagram too short for a header yields a run of kind 0.
+    """
     size = len(data)
     if not 0 < datagram_bytes < size:
         return [_single(data)]
+    count = -(-size // datagram_bytes)
+    tail = (count - 1) * datagram_bytes
+    if _FEW < count <= MAX_BATCH_DATAGRAMS and tail + HEADER.size <= size:
+        first, last = HEADER.unpack_from(data)[0], HEADER.unpack_from(data, tail)[0]
+        begins = first >> 62 == PARTIAL >> 2
+        if last == first + count - 1 + (_STARTS if begins else 0) and last >> 62 == 0b11:
+            run = _run(data, datagram_bytes, first, 0, count, True)
+            run.slab, run.assumed = slab, True
+            return [run]
+    return split_strictly(data, datagram_bytes)
+
+
+def split_strictly(data: memoryview, datagram_bytes: int) -> list[Run]:
+    """Split by looking at every header."""
+    size = len(data)
     count = -(-size // datagram_bytes)
     if count <= _FEW or datagram_bytes < HEADER.size or count > MAX_BATCH_DATAGRAMS * 16:
         starts = range(0, size, datagram_bytes)
@@ -51,7 +75,7 @@ def split(data: memoryview, datagram_bytes: int) -> list[Run]:
     start = 0
     joined = False
     for edge in edges:
-        if edge == start and not joined and steps[edge] == _STARTS and _begins(headers[start]):
+        if edge == start and not joined and steps[edge] == _STARTS + 1 and _begins(headers[start]):
             joined = True  # the first frame of a super-frame and the one that continues it
             continue
         runs.append(_run(data, datagram_bytes, int(headers[start]), start, edge + 1, joined))

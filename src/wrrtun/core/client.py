@@ -12,6 +12,7 @@ from .messages import LinkOffer
 from .output import Output, Transmit
 from .session import Session
 from .settings import TunnelSettings
+from .slab import Slab
 from .tunnel import Tunnel
 from .wire import Kind
 
@@ -57,9 +58,16 @@ class Client:
         """Take one TAP read; see Tunnel.submit."""
         self.tunnel.submit(read, now)
 
-    def receive(self, link: int, data: memoryview, datagram_bytes: int, now: float) -> None:
-        """Take what one receive call on a link's socket delivered."""
-        for run in split(data, datagram_bytes):
+    def receive(
+        self,
+        link: int,
+        data: memoryview,
+        datagram_bytes: int,
+        now: float,
+        slab: Slab | None = None,
+    ) -> None:
+        """Take what one receive call on a link's socket delivered, perhaps into a slab."""
+        for run in split(data, datagram_bytes, slab):
             if run.kind in (Kind.RESPONSE, Kind.COOKIE):
                 self._answer(bytes(run.datagrams), now)
             else:

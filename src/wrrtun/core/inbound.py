@@ -10,6 +10,7 @@ from .headers import Buffer
 from .join import Opened, gather
 from .reorder import ReorderBuffer
 from .session import Session
+from .slab import SlabPool
 from .wire import OVERHEAD_BYTES, SEQ_MASK, Kind
 
 # How long a gap may keep later frames waiting: under TCP's minimum RTO of 200 ms.
@@ -31,6 +32,7 @@ class Inbound:
         self._bond = bond
         self._counters = counters
         self._released: list[Opened] = []
+        self._slabs = SlabPool()
         self._waits = [0.0, 0.0]
         self._waits_since = 0.0
 
@@ -89,13 +91,19 @@ class Inbound:
         self._released += self.reorder.restart(next_seq)
 
     def take(self) -> list[list[Buffer]]:
-        """Return what is to be written to the TAP, each with its virtio-net header."""
+        """Return what is to be written to the TAP, each with its virtio-net header.
+
+        It is valid until the next call.
+        """
+        self._slabs.settle()
         if not self._released:
             return []
         released, self._released = self._released, []
         for opened in released:
             self.delivered_frames += opened.count
             self.delivered_bytes += len(opened.data)
+            if opened.slab is not None:
+                self._slabs.lend(opened.slab)
         return gather(released)
 
     def update_hold(self, now: float) -> None:
@@ -124,7 +132,8 @@ class Inbound:
         """Look at the window, open, commit; count what is refused."""
         window = session.window(run.kind)
         if window.check(run.seq, run.count):
-            opened, bad = session.opener.open(run)
+            slab = self._slabs.take() if run.joined else None
+            opened, bad = session.opener.open(run, slab)
             if bad:
                 self._counters.drop(Drop.BAD_TAG, bad)
                 for one in opened:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .headers import TCP, Buffer, Headers, fold, sum_words
+from .slab import Slab
 from .vnet import (
     CWR,
     FIN_PSH,
@@ -40,6 +41,7 @@ class Opened:
     headers: Headers | None
     segment_bytes: int
     last_flags: int
+    slab: Slab | None = None  # that holds the data, to be used again
 
 
 def gather(released: list[Opened]) -> list[list[Buffer]]:

@@ -18,6 +18,7 @@ from .output import Transmit
 from .queue import BulkQueue
 from .scheduler import Scheduler
 from .session import Session
+from .slab import SlabPool
 from .train import Train
 from .vnet import VNET
 from .wire import (
@@ -63,6 +64,7 @@ class Outbound:
         self._meters: dict[int, RateMeter] = {}
         self._cutter = Cutter()
         self._borrowed: list[Train] = []
+        self._slabs = SlabPool()
 
     def set_weight(self, member: Member) -> None:
         """Take a link's weight over."""
@@ -117,7 +119,11 @@ class Outbound:
         return Transmit(member.number, member.path, datagram, len(datagram))
 
     def pull(self, session: Session, now: float) -> list[Transmit]:
-        """Let the links take what their pacers allow from the bulk queue."""
+        """Let the links take what their pacers allow from the bulk queue.
+
+        The batches are valid until the next call.
+        """
+        self._slabs.settle()
         transmits: list[Transmit] = []
         carrying = self._bond.carrying()
         paced = self._bond.paced()
@@ -208,7 +214,10 @@ class Outbound:
         count, seq = len(frames), self.next_bulk_seq
         self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
         session.sealed += count
-        batch = session.sealer.seal(Kind.BULK, flags, follow, member.number, seq, frames)
+        slab = self._slabs.take() if count > 1 else None
+        batch = session.sealer.seal(Kind.BULK, flags, follow, member.number, seq, frames, slab)
+        if slab is not None:
+            self._slabs.lend(slab)
         size = len(batch)
         self._scheduler.charge(member.number, size)
         self._meters[member.number].add(size, now)

@@ -14,10 +14,11 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from .batch import Run
+from .batch import Run, split_strictly
 from .errors import Drop, PeerError
 from .headers import TCP, Buffer, Headers, locate
 from .join import Opened
+from .slab import Slab
 from .wire import (
     CONTINUES,
     HEADER,
@@ -83,8 +84,9 @@ class Sealer:
         link: int,
         seq: int,
         frames: Sequence[Buffer],
-    ) -> bytearray:
-        """Seal frames as the datagrams `seq`, `seq + 1`, ... of one batch.
+        slab: Slab | None = None,
+    ) -> Buffer:
+        """Seal frames as the datagrams `seq`, `seq + 1`, ... of one batch, laid into the slab.
 
         All frames are equal in length but the last, which may be shorter; at most 64. `flags` are
         the first frame's wire flags, `follow` those of the others.
@@ -97,25 +99,24 @@ class Sealer:
         if count == 1:
             packed = HEADER.pack(header)
             nonce = self._aead.nonce(kind, seq)
-            return bytearray(packed + self._aead.cipher.encrypt(nonce, frames[0], packed))
+            return packed + self._aead.cipher.encrypt(nonce, frames[0], packed)
 
+        slab = slab or Slab()
         step = len(frames[0]) + OVERHEAD_BYTES
-        size = step * (count - 1) + len(frames[-1]) + OVERHEAD_BYTES
-        batch = bytearray(size)
-        headers = np.ndarray((count,), ">u8", batch, strides=(step,))
+        last = len(frames[-1]) + OVERHEAD_BYTES
+        size = step * (count - 1) + last
+        headers, authenticated, sealed = slab.batch(step)
         others = (kind | follow) << 60 | header & ((1 << 60) - 1)
-        np.add(_STEPS[:count], np.uint64(others), out=headers)
+        np.add(_STEPS[:count], np.uint64(others), out=headers[:count])
         if seq + count > SEQ_MASK:
             base = others & ~SEQ_MASK
-            headers[:] = [base | seq + i & SEQ_MASK for i in range(count)]
-        HEADER.pack_into(batch, 0, header)
-        view = memoryview(batch)
-        starts = range(0, size, step)
-        authenticated = [view[start : start + 8] for start in starts]
-        sealed = [view[start + 8 : start + step] for start in starts]
+            headers[:count] = [base | seq + i & SEQ_MASK for i in range(count)]
+        HEADER.pack_into(slab.view, 0, header)
+        if last != step:
+            sealed = [*sealed[: count - 1], slab.view[size - last + HEADER.size : size]]
         nonces = self._aead.nonces(kind, seq, count)
         deque(map(self._aead.cipher.encrypt_into, nonces, frames, authenticated, sealed), 0)
-        return batch
+        return slab.view[:size]
 
 
 class Opener:
@@ -124,15 +125,24 @@ class Opener:
     def __init__(self, suite: Suite, key: bytes) -> None:
         self._aead = _Aead(suite, key)
 
-    def open(self, run: Run) -> tuple[list[Opened], int]:
-        """Open a run; return what is authentic, in order, and how many datagrams were not."""
+    def open(self, run: Run, slab: Slab | None = None) -> tuple[list[Opened], int]:
+        """Open a run; return what is authentic, in order, and how many datagrams were not.
+
+        Frames that continue each other are joined, in the slab, and then it belongs to them.
+        """
         if run.joined and run.count <= MAX_BATCH_DATAGRAMS:
             try:
-                joined = self._open_joined(run)
+                joined = self._open_joined(run, slab or Slab())
             except InvalidTag:
                 joined = None
             if joined is not None:
                 return [joined], 0
+        if run.assumed:
+            strict = split_strictly(run.datagrams, run.datagram_bytes)
+            same = [part for part in strict if (part.session, part.kind) == (run.session, run.kind)]
+            results = [self.open(part) for part in same]
+            opened = [one for some, _ in results for one in some]
+            return opened, run.count - sum(one.count for one in opened)
         opened = []
         bad = 0
         for index in range(run.count):
@@ -168,7 +178,7 @@ class Opener:
             raise InvalidTag  # a peer that calls partial what has no such checksum: drop the frame
         return _opened(seq, 1, frame, flags, headers, frame)
 
-    def _open_joined(self, run: Run) -> Opened | None:
+    def _open_joined(self, run: Run, slab: Slab) -> Opened | None:
         """Open the last datagram, then the others backwards, each over the next one's headers.
 
         So the payloads come to lie end to end behind the first frame's headers. The input stays
@@ -183,29 +193,42 @@ class Opener:
         if stride <= 0 or len(last) > step - OVERHEAD_BYTES:
             return None
         whole = (count - 1) * stride + headers.payload
-        data = bytearray(whole + len(last) - headers.payload)
+        data = slab.view[: whole + len(last) - headers.payload]
         data[whole:] = last[headers.payload :]
-        view = memoryview(data)
-        datagrams = run.datagrams
-        frame_bytes = step - OVERHEAD_BYTES
         nonces = self._aead.nonces(run.kind, run.seq, count)
-        starts = range((count - 2) * step, -1, -step)
+        sealed, authenticated = _views(run)
+        places = slab.join(stride, step - OVERHEAD_BYTES)
+        # All but the last, from the back.
+        end, begin = run.first + count - 2, run.first - 1 if run.first else None
         deque(
             map(
                 self._aead.cipher.decrypt_into,
-                nonces[count - 2 :: -1] if count > 2 else nonces[:1],
-                [datagrams[start + 8 : start + step] for start in starts],
-                [datagrams[start : start + 8] for start in starts],
-                [
-                    view[start : start + frame_bytes]
-                    for start in range((count - 2) * stride, -1, -stride)
-                ],
+                nonces[count - 2 :: -1],
+                sealed[end:begin:-1],
+                authenticated[end:begin:-1],
+                places[count - 2 :: -1],
             ),
             0,
         )
-        if locate(view) != headers:
+        if locate(data) != headers:
             return None
-        return _opened(run.seq, count, data, run.flags or PARTIAL, headers, last)
+        opened = _opened(run.seq, count, data, run.flags or PARTIAL, headers, last)
+        opened.slab = slab
+        return opened
+
+
+def _views(run: Run) -> tuple[list[memoryview], list[memoryview]]:
+    """Return what is sealed, and what is authenticated, of the datagrams around a run."""
+    step = run.datagram_bytes
+    if run.slab is not None:
+        _, authenticated, sealed = run.slab.batch(step)
+        return sealed, authenticated
+    whole = run.datagrams
+    starts = range(0, len(whole), step)
+    return (
+        [whole[start + HEADER.size : start + step] for start in starts],
+        [whole[start : start + HEADER.size] for start in starts],
+    )
 
 
 def _opened(

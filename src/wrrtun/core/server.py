@@ -15,6 +15,7 @@ from .output import Output, Transmit
 from .responder import Responder
 from .session import Session
 from .settings import TunnelSettings
+from .slab import Slab
 from .tunnel import Tunnel
 from .wire import Kind
 
@@ -77,9 +78,16 @@ class Server:
         self.tunnels[peer].submit(read, now)
         self._touched.add(peer)
 
-    def receive(self, path: Path, data: memoryview, datagram_bytes: int, now: float) -> None:
-        """Take what one receive call delivered."""
-        for run in split(data, datagram_bytes):
+    def receive(
+        self,
+        path: Path,
+        data: memoryview,
+        datagram_bytes: int,
+        now: float,
+        slab: Slab | None = None,
+    ) -> None:
+        """Take what one receive call delivered, perhaps into a slab."""
+        for run in split(data, datagram_bytes, slab):
             if run.kind == Kind.INIT:
                 self._handshake(path, bytes(run.datagrams), now)
             else:

@@ -1,0 +1,77 @@
+"""Memory for batches, used again and again, with the views that cut it into datagrams kept.
+
+A view costs as much to make and drop as a fifth of sealing a datagram; so each slab remembers the
+few layouts that traffic has: its datagrams' sizes hardly change.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .wire import HEADER, MAX_BATCH_DATAGRAMS
+
+SLAB_BYTES: Final = 1 << 16
+MAX_LAYOUTS: Final = 4
+MAX_FREE_SLABS: Final = 32
+
+Views = list[memoryview]
+Headers = npt.NDArray[np.uint64]
+
+
+class Slab:
+    """64 KB. `lent` to whoever holds a view of it: it is used again when they gave it back."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray(SLAB_BYTES)
+        self.view = memoryview(self._bytes)
+        self._batches: dict[int, tuple[Headers, Views, Views]] = {}
+        self._joins: dict[tuple[int, int], Views] = {}
+
+    def batch(self, step: int) -> tuple[Headers, Views, Views]:
+        """Cut into datagrams of `step` bytes: headers as numbers, headers as bytes, the rest."""
+        layout = self._batches.get(step)
+        if layout is None:
+            if len(self._batches) >= MAX_LAYOUTS:
+                self._batches.clear()
+            count = min(MAX_BATCH_DATAGRAMS, SLAB_BYTES // step)
+            starts = range(0, count * step, step)
+            layout = self._batches[step] = (
+                np.ndarray((count,), ">u8", self._bytes, strides=(step,)),
+                [self.view[start : start + HEADER.size] for start in starts],
+                [self.view[start + HEADER.size : start + step] for start in starts],
+            )
+        return layout
+
+    def join(self, stride: int, size: int) -> Views:
+        """Cut into overlapping frames of `size` bytes, one every `stride` bytes."""
+        views = self._joins.get((stride, size))
+        if views is None:
+            if len(self._joins) >= MAX_LAYOUTS:
+                self._joins.clear()
+            count = min(MAX_BATCH_DATAGRAMS, (SLAB_BYTES - size) // stride + 1)
+            views = [self.view[i * stride : i * stride + size] for i in range(count)]
+            self._joins[stride, size] = views
+        return views
+
+
+class SlabPool:
+    """Slabs that are free; more are made when they run out."""
+
+    def __init__(self) -> None:
+        self._free: list[Slab] = []
+        self._lent: list[Slab] = []
+
+    def take(self) -> Slab:
+        """Hand out a slab."""
+        return self._free.pop() if self._free else Slab()
+
+    def lend(self, slab: Slab) -> None:
+        """Note that a slab's content has gone to the shell; until `settle` it is in use."""
+        self._lent.append(slab)
+
+    def settle(self) -> None:
+        """Take back what was lent: the shell has sent or written it."""
+        room = MAX_FREE_SLABS - len(self._free)
+        self._free += self._lent[:room]
+        self._lent.clear()
