@@ -181,7 +181,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--weights-only",
         action="store_true",
-        help="give the tunnel 10 and 3 as weights, and let it find the rates",
+        help="give the tunnel 10 and 3 as weights, and no rates: nothing is paced",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser.parse_args()

@@ -42,7 +42,7 @@ LAYERS = [
     {"cli"},
     {"daemon"},
     {"client_daemon", "server_daemon"},
-    {"report"},
+    {"report", "link_socket"},
     {"loop"},
     {"linux", "load", "config_file", "options", "config", "keys", "status"},
     {"core"},

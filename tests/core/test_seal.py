@@ -4,12 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrrtun.core.batch import split
+from wrrtun.core.batch import split, split_strictly
+from wrrtun.core.bond import Bond, Member, PathCheck
+from wrrtun.core.counters import Counters
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.errors import Drop, PeerError
+from wrrtun.core.handshake import SessionKeys
+from wrrtun.core.inbound import Inbound
 from wrrtun.core.seal import Opener, Sealer, Suite
+from wrrtun.core.session import Session
 from wrrtun.core.train import Train
-from wrrtun.core.wire import CONTINUES, SEQ_MASK, Kind
+from wrrtun.core.wire import CONTINUES, HEADER, SEQ_MASK, Kind
 
 from .test_segment import super_frame
 
@@ -48,7 +53,7 @@ def test_a_joined_run_is_opened_as_one_piece() -> None:
 def test_one_bad_tag_in_a_run_costs_one_datagram(index: int, byte: int, bit: int) -> None:
     batch, step = joined_batch()
     batch[index * step + byte] ^= 1 << bit
-    (run,) = split(memoryview(batch), step)
+    (run,) = split_strictly(memoryview(batch), step)
 
     opened, bad = Opener(Suite.AES_256_GCM, KEY).open(run)
 
@@ -141,3 +146,25 @@ def test_a_batch_of_several_super_frames_is_split_where_they_begin(
     opener = Opener(Suite.AES_256_GCM, KEY)
     opened = [one for run in runs for one in opener.open(run)[0]]
     assert sum(one.count for one in opened) == len(expected)
+
+
+def test_a_replay_hidden_in_a_batch_that_looks_like_one_run_is_refused() -> None:
+    """First and last header promise a fresh run; what lies between was delivered before."""
+    old, step = joined_batch(8)
+    bond, counters = Bond(), Counters()
+    inbound = Inbound(bond, counters)
+    member = Member("peer", 1, 1.0, None, PathCheck(0, bytes), 28, 1.0)
+    bond.add(member)
+    keys = SessionKeys(Suite.AES_256_GCM, KEY, KEY, 7, 7, initiator=True)
+    session = Session(keys, 1.0)
+    (run,) = split(memoryview(old), step)
+    assert inbound.frames(session, member, run, True, 1.0) == 8
+
+    hidden = bytearray(old)
+    hidden[:8] = HEADER.pack(HEADER.unpack_from(old)[0] + 1000)
+    last = 7 * step
+    hidden[last : last + 8] = HEADER.pack(HEADER.unpack_from(old, last)[0] + 1000)
+    (assumed,) = split(memoryview(hidden), step)
+    assert assumed.count == 8
+    assert inbound.frames(session, member, assumed, True, 1.0) == 0
+    assert counters.drops() == {"bad_tag": 2, "replayed": 6}

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .batch import Run
+from .batch import Run, split_strictly
 from .bond import Bond, Member
 from .counters import Counters
 from .errors import Drop, PeerError
@@ -128,12 +128,24 @@ class Inbound:
         live = [member.number for member in self._bond if member.link.hears(now)]
         self._released += self.reorder.infer(live, now)
 
+    def _open_strictly(self, session: Session, run: Run) -> list[Opened]:
+        """Save what can be saved of datagrams that turned out to be no run."""
+        opened = []
+        for part in split_strictly(run.datagrams, run.datagram_bytes):
+            if (part.kind, part.session, part.link) == (run.kind, run.session, run.link):
+                opened += self._open(session, part)
+            else:
+                self._counters.drop(Drop.BAD_TAG, part.count)
+        return opened
+
     def _open(self, session: Session, run: Run) -> list[Opened]:
         """Look at the window, open, commit; count what is refused."""
         window = session.window(run.kind)
         if window.check(run.seq, run.count):
             slab = self._slabs.take() if run.joined else None
             opened, bad = session.opener.open(run, slab)
+            if bad and run.assumed:
+                return self._open_strictly(session, run)
             if bad:
                 self._counters.drop(Drop.BAD_TAG, bad)
                 for one in opened:

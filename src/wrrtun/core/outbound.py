@@ -33,6 +33,10 @@ from .wire import (
 # How much the tunnel queues: enough to ride out a loss of TCP's, little enough to be one clear
 # signal. Without known rates nothing is paced and nothing waits here.
 QUEUE_SECONDS: Final = 0.1
+# CoDel's target (RFC 8289, 3.2, wants 5 to 10 % of a round trip). Inside a bond the round trip is
+# the slowest link's one way and the fastest one's back, some 70 ms with a mobile line; a cubic flow
+# that gives back 30 % at a signal keeps the links busy only from a queue of 3/7 of that.
+QUEUE_TARGET_SECONDS: Final = 0.05
 QUEUE_FLOOR_BYTES: Final = 64 << 10
 # What one wake-up may read from the TAP before links that are not paced take it all.
 UNPACED_QUEUE_BYTES: Final = 4 << 20
@@ -126,14 +130,13 @@ class Outbound:
         self._slabs.settle()
         transmits: list[Transmit] = []
         carrying = self._bond.carrying()
-        paced = self._bond.paced()
         while self.queue:
             ready = {member.number for member in carrying if member.pacer.ready(now)}
             number = self._scheduler.choose(ready)
             member = self._bond.get(number) if number is not None else None
             if member is None:
                 break
-            if paced and self.queue.drop_decision(now) and not self._mark(self.queue.head):
+            if self.queue.drop_decision(now) and not self._mark(self.queue.head):
                 self._counters.drop(Drop.QUEUE_DELAY)
                 before = self.queue.head.size_bytes
                 self.queue.head.drop_one()
@@ -159,10 +162,13 @@ class Outbound:
 
     def resize_queue(self) -> None:
         """Bound the queue by time, with the rates as they are now."""
-        self.queue.limit_bytes = UNPACED_QUEUE_BYTES
         if self._bond.paced():
             size = int(self._bond.rate_bits_per_second() / 8 * QUEUE_SECONDS)
             self.queue.limit_bytes = max(size, QUEUE_FLOOR_BYTES)
+            self.queue.set_target(QUEUE_TARGET_SECONDS)
+        else:
+            self.queue.limit_bytes = UNPACED_QUEUE_BYTES
+            self.queue.set_target(None)
 
     def next_time(self, now: float) -> float | None:
         """Say when a link's pacer will be ready for what is queued."""

@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from .batch import Run, split_strictly
+from .batch import Run
 from .errors import Drop, PeerError
 from .headers import TCP, Buffer, Headers, locate
 from .join import Opened
@@ -128,7 +128,8 @@ class Opener:
     def open(self, run: Run, slab: Slab | None = None) -> tuple[list[Opened], int]:
         """Open a run; return what is authentic, in order, and how many datagrams were not.
 
-        Frames that continue each other are joined, in the slab, and then it belongs to them.
+        Frames that continue each other are joined, in the slab, and then it belongs to them. Of a
+        run that was only assumed to be one, all is authentic or nothing is opened.
         """
         if run.joined and run.count <= MAX_BATCH_DATAGRAMS:
             try:
@@ -137,12 +138,8 @@ class Opener:
                 joined = None
             if joined is not None:
                 return [joined], 0
-        if run.assumed:
-            strict = split_strictly(run.datagrams, run.datagram_bytes)
-            same = [part for part in strict if (part.session, part.kind) == (run.session, run.kind)]
-            results = [self.open(part) for part in same]
-            opened = [one for some, _ in results for one in some]
-            return opened, run.count - sum(one.count for one in opened)
+            if run.assumed:
+                return [], run.count
         opened = []
         bad = 0
         for index in range(run.count):
