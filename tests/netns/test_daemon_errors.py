@@ -80,7 +80,9 @@ def test_a_link_that_this_machine_does_not_have(ends: Ends, link: str, sentence:
 
 def test_a_server_s_name_that_does_not_resolve(ends: Ends) -> None:
     words = client_words(ends, server="vps.example.invalid")
-    assert "vps.example.invalid does not resolve" in refusal(ends.lab.client, *words)
+    impatient = ["env", "RES_OPTIONS=timeout:1 attempts:1"]  # there is no DNS here
+    said = refusal(ends.lab.client, *words, wrapper=impatient)
+    assert "vps.example.invalid does not resolve" in said
     assert nothing_is_left(ends)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.lab.topology import SERVER_ADDRESS, Lab
 from bench.processes import ProcessError
-from bench.traffic import Load, ping, throughput
+from bench.traffic import Load, ping, start_load, throughput
 from bench.tunnel import PORT, SERVER_INSIDE, Daemon
 from tests.netns.ends import Ends, eventually, has_device, only_peer
 
@@ -68,6 +68,46 @@ def test_a_client_that_was_there_first_connects_once_its_server_is_there(ends: E
     time.sleep(1.5)  # a few INITs are refused (ECONNREFUSED)
     assert not only_peer(client).session.up
     ends.up(ends.server(), client)
+
+
+def test_a_client_whose_lines_are_down_ends_when_asked_and_connects_once_one_is_up(
+    ends: Ends, lab: Lab
+) -> None:
+    ends.server()
+    indices = [lab.client.index(line.device) for line in lab.lines]
+    for index in indices:
+        lab.client.iproute.link("set", index=index, state="down")
+    for ending in (True, False):
+        client = ends.client()
+        client.wait_until(client.answers, "there", 20.0, 0.05)
+        eventually(lambda: has_device(lab.client))
+        assert all("no way to" in link.reason for link in only_peer(client).links)
+        if ending:
+            asked_to_end(client)
+    lab.client.iproute.link("set", index=indices[1], state="up")
+    eventually(lambda: only_peer(client).session.up)
+    assert only_peer(client).links[0].reason.startswith("no way to")
+
+
+def test_a_connection_outlives_an_interface_that_goes_down_and_comes_back(
+    ends: Ends, lab: Lab
+) -> None:
+    pair = ends.tunnel()
+    load = start_load(lab.client, lab.server, SERVER_INSIDE, Load(6.0))
+    index = lab.client.index("lineA")
+
+    def states() -> list[str]:
+        return [link.state for link in only_peer(pair.client).links]
+
+    time.sleep(1.0)
+    lab.client.iproute.link("set", index=index, state="down")
+    eventually(lambda: states() == ["down", "up"])
+    lab.client.iproute.link("set", index=index, state="up")
+    gateway = f"10.1.{lab.lines[0].number}.1"  # the kernel removed the route with the link
+    lab.client.iproute.route("add", dst="0.0.0.0/0", gateway=gateway, oif=index, priority=1001)
+    eventually(lambda: states() == ["up", "up"])
+    assert load.result().intervals[-1] > 0
+    ends.up(pair.server)
 
 
 def test_a_client_that_was_killed_comes_back_with_a_new_session(ends: Ends, lab: Lab) -> None:

@@ -51,7 +51,7 @@ def test_every_ping_comes_back(lab: Lab, pair: Tunnel) -> None:
 def test_tcp_flows_both_ways_over_ipv4_and_ipv6_and_loses_nothing(
     lab: Lab, pair: Tunnel, address: str, down: bool
 ) -> None:
-    seen = throughput(lab.client, lab.server, address, Load(2.0, down=down))
+    seen = throughput(lab.client, lab.server, address, Load(1.2, down=down))
     assert min(seen.intervals) > 0
     for end in (pair.client, pair.server):
         reorder = only_peer(end).reorder
@@ -61,7 +61,7 @@ def test_tcp_flows_both_ways_over_ipv4_and_ipv6_and_loses_nothing(
 
 @pytest.mark.parametrize("down", [True, False])
 def test_four_streams_share_the_tunnel(lab: Lab, pair: Tunnel, down: bool) -> None:
-    seen = throughput(lab.client, lab.server, SERVER_INSIDE, Load(2.0, down=down, streams=4))
+    seen = throughput(lab.client, lab.server, SERVER_INSIDE, Load(1.2, down=down, streams=4))
     assert min(seen.intervals) > 0
 
 
@@ -70,7 +70,7 @@ def test_four_streams_share_the_tunnel(lab: Lab, pair: Tunnel, down: bool) -> No
 def test_small_and_large_udp_datagrams_arrive(
     lab: Lab, pair: Tunnel, size_bytes: int, bits_per_second: float, down: bool
 ) -> None:
-    load = Load(1.5, down=down, udp_bits_per_second=bits_per_second, datagram_bytes=size_bytes)
+    load = Load(1.2, down=down, udp_bits_per_second=bits_per_second, datagram_bytes=size_bytes)
     seen = throughput(lab.client, lab.server, SERVER_INSIDE, load)
     assert seen.lost is not None
     assert seen.lost < 0.01
