@@ -152,9 +152,12 @@ class ClientDaemon(Daemon):
     # Links
 
     def _open(self, link: LinkSocket) -> None:
+        before = link.failure
         if not link.open(self._config.server_port) or link.socket is None:
-            log.warning("link %d is not there yet: %s", link.number, link.failure)
+            if link.failure != before:
+                log.warning("link %d is not there yet: %s", link.number, link.failure)
             return
+        link.failure = ""
         self.watch(link.socket.fileno(), self._reader(link))
 
     def _close(self, link: LinkSocket) -> None:

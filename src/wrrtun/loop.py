@@ -17,7 +17,15 @@ from typing import Any, Final
 import uvloop
 
 from .config import IPInterface
-from .core.events import Event, LinkChanged, MtuAgreed, PathChanged, SessionDown, SessionUp
+from .core.events import (
+    Event,
+    LinkChanged,
+    MtuAgreed,
+    NoAnswer,
+    PathChanged,
+    SessionDown,
+    SessionUp,
+)
 from .core.headers import Buffer
 from .core.wire import MAX_BATCH_DATAGRAMS
 from .linux.netlink import Netlink
@@ -169,6 +177,12 @@ def log_event(event: Event) -> None:
             log.info("link %d %s -> %s peer=%s reason=%r", link, before, after, peer, reason)
         case PathChanged(peer, link):
             log.info("link %d has a new address peer=%s", link, peer)
+        case NoAnswer(peer, attempts):
+            log.warning(
+                "no answer to %d handshakes peer=%s: is it reachable, are the keys its own?",
+                attempts,
+                peer,
+            )
         case MtuAgreed(peer, mtu):
             log.debug("mtu %d peer=%s", mtu, peer)
 

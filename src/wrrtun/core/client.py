@@ -5,6 +5,7 @@ from typing import Final
 
 from .batch import Run, split
 from .errors import Drop, PeerError
+from .events import NoAnswer
 from .handshake import Established
 from .headers import Buffer
 from .initiator import Initiator
@@ -18,6 +19,7 @@ from .wire import Kind
 
 # Sooner than WireGuard's 5 s at first: a person waits. Then as rarely.
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 5.0)
+ATTEMPTS_TO_NOTE: Final = 3
 RETRY_JITTER: Final = 0.3
 # With no link left for so long, the server may have restarted and know nothing of this session.
 SILENCE_SECONDS: Final = 3.0
@@ -129,6 +131,8 @@ class Client:
             self._transmits.append(Transmit(offer.number, offer.number, init, len(init)))
         pause = RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
         jitter = (self._random(1)[0] / 255 * 2 - 1) * RETRY_JITTER
+        if self._attempts and self._attempts % ATTEMPTS_TO_NOTE == 0:
+            tunnel.note(NoAnswer(tunnel.peer, self._attempts))
         self._attempts += 1
         self._attempt_at = now + pause * (1 + jitter)
 

@@ -159,10 +159,11 @@ class Cutter:
         layout.payload[:full] = source[start : start + full * step].reshape(full, step)
         steps = _STEPS[:full]
         if not headers.ipv6:
-            ids = (steps + (template.first_id + first)) & 0xFFFF
+            ids = steps.astype(np.uint16) + np.uint16(template.first_id + first & 0xFFFF)
             layout.ids[:full] = ids
-            sums = ids + template.id_less_sum
-            layout.checksums[:full] = ~((sums & 0xFFFF) + (sums >> 16))
+            sums = np.add(ids, template.id_less_sum, dtype=np.uint32)
+            sums += sums >> 16  # the carry; what is above 16 bits falls away below
+            layout.checksums[:full] = ~sums
         if template.tcp:
             layout.seqs[:full] = steps * step + (template.first_seq + first * step & 0xFFFFFFFF)
         if first == 0:

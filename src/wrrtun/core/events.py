@@ -47,4 +47,12 @@ class MtuAgreed:
     mtu: int
 
 
-Event = SessionUp | SessionDown | LinkChanged | PathChanged | MtuAgreed
+@dataclass(frozen=True)
+class NoAnswer:
+    """The server has not answered `attempts` handshakes in a row."""
+
+    peer: str
+    attempts: int
+
+
+Event = SessionUp | SessionDown | LinkChanged | PathChanged | MtuAgreed | NoAnswer

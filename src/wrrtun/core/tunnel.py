@@ -12,7 +12,7 @@ from .batch import Run
 from .bond import Bond, Member, Path, PathCheck, sending_weight
 from .counters import Counters
 from .errors import Drop
-from .events import MtuAgreed, SessionDown, SessionUp
+from .events import Event, MtuAgreed, SessionDown, SessionUp
 from .headers import ETHERNET_BYTES, Buffer
 from .inbound import Inbound, single
 from .messages import Bye, LinkOffer
@@ -105,6 +105,10 @@ class Tunnel:
         self.upkeep.ended_by_peer = False
         self.upkeep.due_at = now
         self._outbox.note(SessionUp(self.peer, session.keys.local_session, rekeyed))
+
+    def note(self, event: Event) -> None:
+        """Hand an event to the shell."""
+        self._outbox.note(event)
 
     def agree_mtu(self, peer_mtu: int) -> None:
         """Take the smaller of both ends' MTUs."""
