@@ -7,7 +7,7 @@ from bench.lab.topology import SERVER_ADDRESS
 from bench.profiles import PROFILES
 from bench.traffic import Load, start_load, start_ping, throughput
 from bench.tunnel import SERVER_INSIDE, tunnel
-from tests.netns.ends import links_up, only_peer
+from tests.netns.ends import links_up, lost_nothing, only_peer
 
 LINKS = ["lineA:10mbit", "lineB:3mbit"]
 # A guest that has to share its CPU has seconds in which nothing gets through in time.
@@ -28,12 +28,9 @@ def test_two_lines_carry_more_than_the_better_one_and_lose_nothing() -> None:
                 seconds += load.result().intervals
                 if max(seconds) > max(bare.intervals):
                     break
+            assert lost_nothing(pair.client)
             sender, receiver = only_peer(pair.server), only_peer(pair.client)
     assert max(seconds) > max(bare.intervals)
     assert answers.lost == 0.0
     assert [link.share for link in sender.links] == pytest.approx([10 / 13, 3 / 13], abs=0.03)
     assert all(link.received_datagrams > 100 for link in receiver.links)
-    reorder = receiver.reorder
-    assert reorder.gaps_given_up_by_inference == 0
-    # What was given up came in the end: late, because the guest stood still for longer than a hold.
-    assert reorder.gaps_given_up_by_deadline <= reorder.late < reorder.released / 100
