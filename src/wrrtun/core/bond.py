@@ -104,11 +104,6 @@ class Member:
         self.rate_bits_per_second = rate_bits_per_second
         self.pacer.set_rate(rate_bits_per_second, now)
 
-    @property
-    def carries(self) -> bool:
-        """Whether frames may be sent on this link."""
-        return self.check.path is not None and self.link.state in CARRYING
-
     def charge(self, datagrams: int, payload_bytes: int, now: float, *, bulk: bool = False) -> None:
         """Count what goes out, in UDP payload bytes, and let the pacer know."""
         size = payload_bytes + datagrams * self.header_bytes
@@ -168,7 +163,12 @@ class Bond:
 
     def refresh(self) -> None:
         """Look at the links again: a state or a path has changed."""
-        self._carrying = [member for member in self._members.values() if member.carries]
+        members = [member for member in self._members.values() if member.path is not None]
+        self._carrying = [member for member in members if member.link.state in CARRYING]
+        if not self._carrying:
+            # A line that loses every third probe is bad, but better than none.
+            stalled = LinkState.STALLED
+            self._carrying = [member for member in members if member.link.state is stalled]
 
     def carrying(self) -> list[Member]:
         """Return the links that frames may be sent on; asked for every frame."""
