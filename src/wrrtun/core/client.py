@@ -15,7 +15,7 @@ from .session import Session
 from .settings import TunnelSettings
 from .slab import Slab
 from .tunnel import Tunnel
-from .wire import Kind
+from .wire import HEADER, Kind
 
 # Sooner than WireGuard's 5 s at first: a person waits. Then as rarely.
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 5.0)
@@ -95,7 +95,8 @@ class Client:
     def _sealed(self, run: Run, link: int, now: float) -> None:
         counters = self.tunnel.counters
         if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
-            counters.drop(Drop.UNKNOWN_TYPE if run.kind else Drop.TRUNCATED, run.count)
+            short = len(run.datagrams) < HEADER.size
+            counters.drop(Drop.TRUNCATED if short else Drop.UNKNOWN_TYPE, run.count)
             return
         session = self.tunnel.sessions.find(run.session)
         if session is None:

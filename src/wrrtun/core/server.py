@@ -17,7 +17,7 @@ from .session import Session
 from .settings import TunnelSettings
 from .slab import Slab
 from .tunnel import Tunnel
-from .wire import Kind
+from .wire import HEADER, Kind
 
 SESSION_NUMBERS: Final = 1 << 16
 
@@ -134,7 +134,8 @@ class Server:
 
     def _sealed(self, run: Run, path: Path, now: float) -> None:
         if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
-            self.counters.drop(Drop.UNKNOWN_TYPE if run.kind else Drop.TRUNCATED, run.count)
+            short = len(run.datagrams) < HEADER.size
+            self.counters.drop(Drop.TRUNCATED if short else Drop.UNKNOWN_TYPE, run.count)
             return
         found = self._sessions.get(run.session)
         if found is None:
