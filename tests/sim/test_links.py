@@ -198,3 +198,15 @@ def test_what_waits_when_every_socket_fails_is_not_delivered_ten_seconds_later()
     assert world.state("client", 0) == "up"
     assert len(world.reads["server"]) == delivered
     assert world.client.tunnel.outbound.queue.size_bytes == 0
+
+
+@pytest.mark.parametrize("links", [1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_that_lose_a_third_still_carry_the_rest_when_there_is_no_better_one(
+    links: int, seed: int
+) -> None:
+    world = World([both(delay=0.020, loss=0.3) for _ in range(links)], seed=seed)
+    world.run(5.0)
+    world.stream("client", range(1500), 0.005)
+    world.run(9.0)
+    assert len(world.numbers("server")) > 0.6 * 1500

@@ -135,6 +135,25 @@ def test_express_takes_the_fast_lines_delay_while_bulk_saturates() -> None:
     assert all(a < b for a, b in pairwise(bulk))
 
 
+@pytest.mark.parametrize("server_ahead", [-900.0, 1e7])
+def test_it_does_not_matter_that_the_two_ends_clocks_disagree(server_ahead: float) -> None:
+    lines = [both(delay=0.011, rate=10e6), both(delay=0.060, rate=3e6)]
+    world = World(lines, rates=[10e6, 3e6], server_ahead=server_ahead)
+    world.run(1.0)
+    for end in ENDS:
+        world.stream(end, range(2000), 1400 * 8 / 12.0e6)
+        world.stream(end, range(100_000, 100_030), 0.05, express=True)
+    world.run(3.0)
+    for end in ENDS:
+        bulk = [number for number in world.numbers(end) if number < 100_000]
+        assert bulk == list(range(2000))
+        assert counts(world, end).lost_by_deadline == 0
+    world.server = world.make_server()
+    world.run(6.0)
+    assert world.sessions("client") == 2
+    assert world.state("server", 1) == "up"
+
+
 @pytest.mark.parametrize("ipv6", [False, True])
 def test_super_frames_come_out_whole_and_as_super_frames(ipv6: bool) -> None:
     world = World([(Line(), Line())])

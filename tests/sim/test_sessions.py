@@ -64,6 +64,16 @@ def test_no_key_and_nonce_seal_twice_over_rekeys_restarts_failed_sends_and_a_wra
     assert len({key for key, _ in RecordingAesGcm.sealed}) >= 12
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_over_lines_that_lose_half_both_ends_agree_on_a_session(seed: int) -> None:
+    world = World([both(loss=0.5, duplicate=0.3), both(delay=0.120, loss=0.5)], seed=seed)
+    world.run(30.0)
+    client, server = (world.tunnel(end).sessions.current for end in ENDS)
+    assert client is not None
+    assert server is not None
+    assert client.keys.send_key == server.keys.receive_key
+
+
 def test_rekeys_under_traffic_lose_double_and_reorder_nothing() -> None:
     world = World([both(delay=0.005), both(delay=0.150)], life=SHORT)
     world.run(1.5)

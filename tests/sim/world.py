@@ -59,10 +59,12 @@ class World:
         seed: int = 1,
         life: KeyLife | None = None,
         suite: Suite = Suite.AES_256_GCM,
+        server_ahead: float = 0.0,
     ) -> None:
         self.random = random.Random(seed)
         self.now = 1000.0
         self.suite = suite
+        self.ahead = {"client": 0.0, "server": server_ahead}  # of `now`: each end's own clock
         self.settings = TunnelSettings(MTU, life or KeyLife())
         self.lines = lines
         self.ports = [40_000 + number for number in range(len(lines))]
@@ -109,7 +111,8 @@ class World:
         peers = {public(self.client_key): PeerKey(PEER, self.psk)}
         boot_id, draw = self.random.randbytes(16), self.random.randbytes
         responder = Responder(self.server_key, boot_id, peers, draw)
-        return Server(responder, {PEER: self.settings}, describe, draw, self.now)
+        now = self.now + self.ahead["server"]
+        return Server(responder, {PEER: self.settings}, describe, draw, now)
 
     def tunnel(self, end: str) -> Tunnel:
         """Return one end's tunnel."""
@@ -138,12 +141,13 @@ class World:
         for transmit in output.transmits:
             self._carry("client", transmit)
         self._arm("client", output.deadline)
-        result = self.server.poll(self.now)
+        result = self.server.poll(self.now + self.ahead["server"])
         for _, one in result.outputs:
             self._collect("server", one.frames, one.events)
         for transmit in result.transmits:
             self._carry("server", transmit)
-        self._arm("server", result.deadline)
+        if result.deadline is not None:
+            self._arm("server", result.deadline - self.ahead["server"])
 
     def _arm(self, end: str, deadline: float | None) -> None:
         if deadline is None or deadline >= self._timer[end]:
@@ -171,7 +175,7 @@ class World:
         if end == "client":
             self.client.submit(buffer, self.now)
         else:
-            self.server.submit(PEER, buffer, self.now)
+            self.server.submit(PEER, buffer, self.now + self.ahead["server"])
         self.poll()
         buffer[:] = bytes(len(buffer))
 
@@ -203,7 +207,7 @@ class World:
         """
         data = memoryview(datagram)
         receiver = self.client if end == "client" else self.server
-        receiver.receive(path, data, size or len(data), self.now)
+        receiver.receive(path, data, size or len(data), self.now + self.ahead[end])
         self.poll()
 
     def drops(self, end: str) -> dict[str, int]:
