@@ -51,6 +51,6 @@ class Line:
         return [arrives, arrives + 0.0001] if rng.random() < self.duplicate else [arrives]
 
 
-def both(**kind: float) -> tuple[Line, Line]:
+def both(**kind: float | None) -> tuple[Line, Line]:
     """Make a line that is the same in both directions: up, down."""
     return Line(**kind), Line(**kind)  # type: ignore[arg-type]

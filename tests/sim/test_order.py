@@ -168,14 +168,32 @@ def test_super_frames_come_out_whole_and_as_super_frames(ipv6: bool) -> None:
     assert VNET.unpack_from(max(world.reads["server"], key=len))[3] == 1348
 
 
-def test_super_frames_over_two_paced_links_lose_and_add_no_byte() -> None:
-    world = story()
-    payloads = [bytes([number]) * 20_000 for number in range(80)]
-    for number, payload in enumerate(payloads):
-        read = super_frame(payload, 1348)
-        world.at(world.now + number * 0.015, partial(world.submit, "client", read))
+@pytest.mark.parametrize("rates", [None, [10e6, 3e6], [200e6, 80e6]])
+@pytest.mark.parametrize("loss", [0.0, 0.02])
+def test_super_frames_over_lines_of_5_and_60_ms_are_joined_right_after_a_wait_too(
+    rates: list[float] | None, loss: float
+) -> None:
+    each: list[float] | list[None] = rates or [None, None]
+    lines = [
+        both(delay=delay, rate=rate, loss=loss)
+        for delay, rate in zip((0.005, 0.060), each, strict=True)
+    ]
+    world = World(lines, rates=rates)
+    world.run(1.0)
+    # Blocks of 1348 bytes that say which they are: any mix-up shows.
+    blocks = [number.to_bytes(4) * 337 for number in range(1200)]
+    for start in range(0, 1200, 15):
+        read = super_frame(b"".join(blocks[start : start + 15]), 1348)
+        world.at(world.now + start / 15 * 0.015, partial(world.submit, "client", read))
     world.run(3.0)
-    assert b"".join(_payload(read, False) for read in world.reads["server"]) == b"".join(payloads)
+    stream = b"".join(_payload(read, False) for read in world.reads["server"])
+    out = [stream[at : at + 1348] for at in range(0, len(stream), 1348)]
+    assert len(set(out)) == len(out)
+    assert set(out) <= set(blocks)
+    if not loss:
+        assert out == blocks
+    else:
+        assert len(out) > 1100
 
 
 def _payload(read: bytes, ipv6: bool) -> bytes:

@@ -26,6 +26,7 @@ from wrrtun.core.seal import Suite
 from wrrtun.core.server import PathFacts, Server
 from wrrtun.core.session import KeyLife
 from wrrtun.core.settings import TunnelSettings
+from wrrtun.core.slab import Slab
 from wrrtun.core.tunnel import Tunnel
 from wrrtun.core.vnet import VNET, VNET_PLAIN
 
@@ -76,6 +77,7 @@ class World:
         self.read_at: dict[str, list[float]] = {"client": [], "server": []}
         self.submitted_at: dict[str, dict[int, float]] = {"client": {}, "server": {}}
         self.events: list[tuple[str, Event]] = []
+        self._slab = Slab()
         self.sent: list[Sent] | None = None  # set it to [] to keep what both ends send
         self.strays: list[Sent] = []  # what the server sent to where the client is not
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -205,9 +207,14 @@ class World:
 
         `path` is the link's number at the client, and the sender's port at the server.
         """
-        data = memoryview(datagram)
-        receiver = self.client if end == "client" else self.server
-        receiver.receive(path, data, size or len(data), self.now + self.ahead[end])
+        data = self._slab.view[: len(datagram)]
+        data[:] = datagram
+        now = self.now + self.ahead[end]
+        if end == "client":
+            self.client.receive(path, data, size or len(data), now, self._slab)
+        else:
+            self.server.receive(path, data, size or len(data), now, self._slab)
+        data[:] = bytes(len(data))  # the next receive call uses the same memory
         self.poll()
 
     def drops(self, end: str) -> dict[str, int]:
