@@ -141,7 +141,8 @@ class Client:
         try:
             established = self._initiator.receive(datagram, now)
         except PeerError as error:
-            self.tunnel.counters.drop(error.reason)
+            if error.reason is not Drop.REPLAYED:  # the same answer over another link is no news
+                self.tunnel.counters.drop(error.reason)
             return
         if established is not None:
             self._establish(established, now)
