@@ -46,7 +46,9 @@ class Template:
             constant = bytearray(self.inner[network:transport])
             constant[4:6] = constant[10:12] = bytes(2)
             self.id_less_sum = sum_words(constant)
+        self.begins_apart = False  # whether the first of several frames has a flag of its own
         if self.tcp:
+            self.begins_apart = bool(self.inner[transport + 13] & CWR)
             self.inner[transport + 13] &= ~(FIN_PSH | CWR)
 
     def header(self, index: int, payload_bytes: int) -> bytearray:
@@ -166,7 +168,7 @@ class Cutter:
             layout.checksums[:full] = ~sums
         if template.tcp:
             layout.seqs[:full] = steps * step + (template.first_seq + first * step & 0xFFFFFFFF)
-        if first == 0:
+        if first == 0 and template.begins_apart:
             frames[0][: headers.payload] = template.header(0, step)
         if last is not None:
             frames[-1] = last

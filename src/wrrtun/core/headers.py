@@ -4,6 +4,7 @@ Offsets are in bytes from the start of the frame. Only frames whose transport he
 or a plain IPv6 header (RFC 8200, no extension headers) are told; others are carried whole.
 """
 
+import struct
 from typing import Final, NamedTuple
 
 ETHERNET_BYTES: Final = 14
@@ -34,11 +35,28 @@ class Headers(NamedTuple):
         return 16 if self.protocol == TCP else 6
 
 
+# EtherType, IPv4 version and header length; flags and fragment offset; protocol.
+_USUAL: Final = struct.Struct("!HBx4xHxB")
+_USUAL_TCP: Final = {
+    payload: Headers(14, 34, payload, TCP, False) for payload in range(54, 34 + 61, 4)
+}
+
+
 def locate(frame: Buffer) -> Headers | None:
     """Find the headers of an unfragmented TCP or UDP frame; None for everything else."""
     size = len(frame)
     if size < ETHERNET_BYTES + 20:
         return None
+    if size >= 54:  # what nearly all frames are, at a third of the cost of what follows
+        ethertype, version, fragment, protocol = _USUAL.unpack_from(frame, 12)
+        if (
+            ethertype == ETHERTYPE_IPV4
+            and version == 0x45
+            and protocol == TCP
+            and not fragment & 0x3FFF
+        ):
+            payload = 34 + (frame[46] >> 4) * 4
+            return _USUAL_TCP.get(payload) if payload <= size else None
     network = ETHERNET_BYTES
     ethertype = frame[12] << 8 | frame[13]
     while ethertype in ETHERTYPES_VLAN and network <= ETHERNET_BYTES + VLAN_BYTES:

@@ -4,6 +4,8 @@ TAP -> classify -> express: fastest link, at once, ahead of bulk
                 -> bulk queue (CoDel) -> links pull by weight as their pacers allow -> seal
 """
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 from .bond import Bond, Member
@@ -131,7 +133,7 @@ class Outbound:
         transmits: list[Transmit] = []
         carrying = self._bond.carrying()
         while self.queue:
-            ready = {member.number for member in carrying if member.pacer.ready(now)}
+            ready = [member.number for member in carrying if member.pacer.ready(now)]
             number = self._scheduler.choose(ready)
             member = self._bond.get(number) if number is not None else None
             if member is None:
@@ -170,23 +172,22 @@ class Outbound:
             self.queue.limit_bytes = UNPACED_QUEUE_BYTES
             self.queue.set_target(None)
 
-    def next_time(self, now: float) -> float | None:
-        """Say when a link's pacer will be ready for what is queued."""
-        if not self.queue:
-            return None
+    def next_time(self, now: float) -> float:
+        """Say when a link's pacer will be ready for what is queued; infinity without a link."""
         times = [member.pacer.next_time(now) for member in self._bond.carrying()]
-        return min(times, default=None)
+        return min(times, default=math.inf)
 
-    def _take(self, member: Member, now: float) -> tuple[list[Buffer], int, int]:
+    def _take(self, member: Member, now: float) -> tuple[Sequence[Buffer], int, int]:
         """Take one run off the queue: frames, the first one's flags, the others' flags."""
         train = self.queue.head
         size = train.frame_bytes + OVERHEAD_BYTES
         most = self._run_datagrams(member, size, now)
         if train.count > 1:
-            before = train.size_bytes
-            cut, flags = self._cutter.take(train, min(most, train.left))
-            self.queue.consumed(before - train.size_bytes)
-            return [*cut], flags, CONTINUES
+            count = min(most, train.left)
+            cut, flags = self._cutter.take(train, count)
+            short = 0 if train.left else train.shortfall_bytes
+            self.queue.consumed(count * train.frame_bytes - short)
+            return cut, flags, CONTINUES
         frames: list[Buffer] = []
         flags = train.flags
         while len(frames) < most and train.count == 1 and train.flags == flags:
@@ -210,7 +211,7 @@ class Outbound:
 
     def _seal(
         self,
-        frames: list[Buffer],
+        frames: Sequence[Buffer],
         flags: int,
         follow: int,
         member: Member,

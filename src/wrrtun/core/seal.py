@@ -207,8 +207,6 @@ class Opener:
             ),
             0,
         )
-        if locate(data) != headers:
-            return None
         opened = _opened(run.seq, count, data, run.flags or PARTIAL, headers, last)
         opened.slab = slab
         return opened

@@ -106,7 +106,8 @@ class Server:
             if tunnel.upkeep.ended_by_peer:
                 tunnel.end("the client said goodbye")
             output = tunnel.poll(now)
-            self._forget(tunnel)
+            if tunnel.sessions.changed:
+                self._forget(tunnel)
             result.transmits += output.transmits
             result.outputs.append((peer, output))
             if output.deadline is not None and self._deadlines.get(peer) != output.deadline:
@@ -197,3 +198,4 @@ class Server:
         for number in known - alive:
             del self._sessions[number]
         self._numbers[tunnel.peer] = alive
+        tunnel.sessions.changed = False

@@ -88,6 +88,7 @@ class Sessions:
         self.previous: Session | None = None
         self.current: Session | None = None
         self.next: Session | None = None
+        self.changed = False  # since whoever keeps a list of session numbers looked
 
     def find(self, local_session: int) -> Session | None:
         """Return the live session that a header names."""
@@ -99,22 +100,26 @@ class Sessions:
     def offer(self, session: Session) -> None:
         """Keep a session until its first datagram proves it."""
         self.next = session
+        self.changed = True
 
     def promote(self, session: Session) -> None:
         """Make `session` current and the current one previous."""
         if self.next is session:
             self.next = None
         self.previous, self.current = self.current, session
+        self.changed = True
 
     def expire(self, now: float, life: KeyLife) -> None:
         """Forget sessions past their life."""
         self.previous = self._living(self.previous, now, life)
         self.current = self._living(self.current, now, life)
         self.next = self._living(self.next, now, life)
+        self.changed = True
 
     def clear(self) -> None:
         """Forget all."""
         self.previous = self.current = self.next = None
+        self.changed = True
 
     @property
     def local_ids(self) -> set[int]:

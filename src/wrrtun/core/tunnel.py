@@ -175,11 +175,13 @@ class Tunnel:
 
     def deadline(self, now: float) -> float:
         """Say when `poll` has something to do, if nothing happens before."""
-        times = [self.upkeep.due_at]
-        for time in (self.inbound.reorder.deadline, self.outbound.next_time(now)):
-            if time is not None:
-                times.append(time)
-        return min(times)
+        due = self.upkeep.due_at
+        reorder = self.inbound.reorder.deadline
+        if reorder is not None and reorder < due:
+            due = reorder
+        if self.outbound.queue:
+            return min(due, self.outbound.next_time(now))
+        return due
 
     def close(self, now: float) -> list[Transmit]:
         """Say goodbye on every link."""
