@@ -109,8 +109,29 @@ def test_every_frame_cut_from_a_super_frame_is_complete_and_the_payload_is_all_t
     assert b"".join(frame[header:] for frame in frames) == payload
 
 
-def test_tcp_seqs_and_ip_ids_count_up_and_wrap() -> None:
-    frames = cut_all(super_frame(bytes(5000), 1000))
+def without_dont_fragment(read: bytes) -> bytes:
+    """Let the packet in a TAP read (Ethernet, IPv4) be fragmented."""
+    changed = bytearray(read)
+    changed[VNET.size + 20] &= ~0x40
+    changed[VNET.size + 24 : VNET.size + 26] = bytes(2)
+    checksum = ~sum_words(changed[VNET.size + 14 : VNET.size + 34]) & 0xFFFF
+    changed[VNET.size + 24 : VNET.size + 26] = checksum.to_bytes(2)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("run", [1, 3, 64])
+def test_with_dont_fragment_the_ip_id_stays(run: int) -> None:
+    frames = cut_all(super_frame(bytes(30_000), 1000), run)
+    assert {frame[18:20] for frame in frames} == {b"\xff\xfe"}
+    for frame in frames:
+        assert_checksums_are_right(frame)
+
+
+@pytest.mark.parametrize("run", [1, 3, 64])
+def test_tcp_seqs_and_ip_ids_count_up_and_wrap(run: int) -> None:
+    frames = cut_all(without_dont_fragment(super_frame(bytes(5000), 1000)), run)
+    for frame in frames:
+        assert_checksums_are_right(frame)
     assert [int.from_bytes(f[38:42]) for f in frames] == [
         0xFFFFF000 + 1000 * i & 0xFFFFFFFF for i in range(5)
     ]
@@ -221,6 +242,6 @@ def test_sum_words_is_the_one_s_complement_sum_of_rfc_1071(data: bytes) -> None:
 
 
 def test_the_ip_ids_of_a_long_train_never_repeat() -> None:
-    frames = cut_all(super_frame(bytes(60_000), 536))
+    frames = cut_all(without_dont_fragment(super_frame(bytes(60_000), 536)))
     ids = [int.from_bytes(frame[18:20]) for frame in frames]
     assert all((b - a) & 0xFFFF == 1 for a, b in pairwise(ids))

@@ -4,7 +4,8 @@ Every frame is complete but for its transport checksum, which stays partial (the
 sum): the datagram's tag protects it on the way, and the far end hands it on as partial.
 
 A few frames are made one by one. Many are laid out by NumPy: one copy of the headers to all, then
-the columns that differ (IP id and checksum, TCP seq).
+the columns that differ: TCP seq and, where a packet may be fragmented, IP id and checksum. With
+Don't Fragment the id means nothing and stays what it is (RFC 6864, 4.1).
 """
 
 import struct
@@ -16,6 +17,8 @@ from .headers import ETHERNET_BYTES, TCP, Buffer, Headers, fold, sum_words
 from .train import Train
 from .vnet import CWR, FIN_PSH
 from .wire import MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS
+
+DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
 
 _U16: Final = struct.Struct("!H")
 _U32: Final = struct.Struct("!I")
@@ -36,14 +39,15 @@ class Template:
         network, transport = headers.network, headers.transport
         self._partial_at = transport + headers.checksum_offset
         self._partial: int = _U16.unpack_from(frame, self._partial_at)[0]
-        self.first_id: int = 0 if headers.ipv6 else _U16.unpack_from(frame, network + 4)[0]
+        # Whether IPv4 packets need ids that differ, and so headers with sums that differ.
+        self.numbered = not headers.ipv6 and not frame[network + 6] & DONT_FRAGMENT
+        self.first_id: int = _U16.unpack_from(frame, network + 4)[0] if self.numbered else 0
         self.tcp = headers.protocol == TCP
         self.first_seq: int = _U32.unpack_from(frame, transport + 4)[0] if self.tcp else 0
-        # Of the IPv4 header's sum, all but id and checksum: the same for all full frames.
         self.inner = self._lengthened(train.segment_bytes)
-        self.id_less_sum = 0
-        if not headers.ipv6:
-            constant = bytearray(self.inner[network:transport])
+        self.id_less_sum = 0  # of a full frame's IPv4 header, all but id and checksum
+        if self.numbered:
+            constant = self.inner[network:transport]
             constant[4:6] = constant[10:12] = bytes(2)
             self.id_less_sum = sum_words(constant)
         self.begins_apart = False  # whether the first of several frames has a flag of its own
@@ -56,15 +60,9 @@ class Template:
         network, transport = self.headers.network, self.headers.transport
         full = payload_bytes == self.segment_bytes
         header = self.inner.copy() if full else self._lengthened(payload_bytes)
-        if not self.headers.ipv6:
-            number = self.first_id + index & 0xFFFF
-            _U16.pack_into(header, network + 4, number)
-            if full:
-                total = self.id_less_sum + number
-            else:
-                header[network + 10 : network + 12] = bytes(2)
-                total = sum_words(header[network:transport])
-            _U16.pack_into(header, network + 10, ~fold(total) & 0xFFFF)
+        if self.numbered:
+            _U16.pack_into(header, network + 4, self.first_id + index & 0xFFFF)
+            _sum_ipv4(header, network, transport)
         if self.tcp:
             seq = self.first_seq + index * self.segment_bytes & 0xFFFFFFFF
             _U32.pack_into(header, transport + 4, seq)
@@ -89,7 +87,14 @@ class Template:
             _U16.pack_into(header, network + 4, length)
         else:
             _U16.pack_into(header, network + 2, length + transport - network)
+            _sum_ipv4(header, network, transport)
         return header
+
+
+def _sum_ipv4(header: bytearray, network: int, transport: int) -> None:
+    """Write an IPv4 header's checksum anew."""
+    _U16.pack_into(header, network + 10, 0)
+    _U16.pack_into(header, network + 10, ~sum_words(header[network:transport]) & 0xFFFF)
 
 
 class Layout:
@@ -107,6 +112,7 @@ class Layout:
         self.ids = np.ndarray((count,), ">u2", slab, network + 4, (size,))
         self.checksums = np.ndarray((count,), ">u2", slab, network + 10, (size,))
         self.seqs = np.ndarray((count,), ">u4", slab, transport + 4, (size,))
+        self.seq_steps = _STEPS[:count] * np.uint32(segment_bytes)
 
 
 class Cutter:
@@ -160,14 +166,15 @@ class Cutter:
         start = headers.payload + first * step
         layout.payload[:full] = source[start : start + full * step].reshape(full, step)
         steps = _STEPS[:full]
-        if not headers.ipv6:
+        if template.numbered:
             ids = steps.astype(np.uint16) + np.uint16(template.first_id + first & 0xFFFF)
             layout.ids[:full] = ids
             sums = np.add(ids, template.id_less_sum, dtype=np.uint32)
             sums += sums >> 16  # the carry; what is above 16 bits falls away below
             layout.checksums[:full] = ~sums
         if template.tcp:
-            layout.seqs[:full] = steps * step + (template.first_seq + first * step & 0xFFFFFFFF)
+            first_seq = template.first_seq + first * step & 0xFFFFFFFF
+            layout.seqs[:full] = layout.seq_steps[:full] + np.uint32(first_seq)
         if first == 0 and template.begins_apart:
             frames[0][: headers.payload] = template.header(0, step)
         if last is not None:
