@@ -10,7 +10,7 @@ from .headers import Buffer
 from .join import Opened, gather
 from .reorder import ReorderBuffer
 from .session import Session
-from .slab import SlabPool
+from .slab import SLAB_BYTES, SlabPool
 from .wire import OVERHEAD_BYTES, SEQ_MASK, Kind
 
 # How long a gap may keep later frames waiting: under TCP's minimum RTO of 200 ms.
@@ -55,7 +55,10 @@ class Inbound:
         member.received_bulk_datagrams += count
         insert = self.reorder.insert
         for one in opened:
-            self._released += insert(one, now)
+            released = insert(one, now)
+            self._released += released
+            if one.slab is not None and all(other is not one for other in released):
+                self._hold(one)
         if in_order:
             last = opened[-1]
             self.reorder.raise_floor(member.number, last.seq + last.count - 1 & SEQ_MASK)
@@ -125,6 +128,13 @@ class Inbound:
         skew = max(owd - fastest + JITTERS * jitter for owd, jitter in delays)
         wanted = max(skew, 1.25 * max(self._waits)) + HOLD_MARGIN_SECONDS
         self.reorder.hold_seconds = min(wanted, MAX_HOLD_SECONDS)
+
+    def _hold(self, opened: Opened) -> None:
+        """Move what must wait, and is small, out of its slab: thousands may wait."""
+        slab = opened.slab
+        if slab is not None and len(opened.data) < SLAB_BYTES // 2:
+            opened.data, opened.slab = bytes(opened.data), None
+            self._slabs.lend(slab)
 
     def _infer(self, now: float) -> None:
         live = [member.number for member in self._bond if member.link.hears(now)]
