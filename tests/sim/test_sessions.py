@@ -292,3 +292,12 @@ def test_a_datagram_under_a_key_past_its_life_is_refused_even_before_the_key_is_
     world.run(5.0)
     assert world.numbers("server") == []
     assert world.sessions("client") == 2
+
+
+def test_a_peer_that_claims_an_impossible_mtu_does_not_take_ours_away() -> None:
+    world = World([both(delay=0.01)])
+    world.run(1.0)
+    world.tunnel("server").agree_mtu(0)
+    world.send("server", 1, size=500)
+    world.run(0.2)
+    assert world.numbers("client") == [1]

@@ -11,7 +11,7 @@ from .join import Opened, gather
 from .reorder import ReorderBuffer
 from .session import Session
 from .slab import SLAB_BYTES, SlabPool
-from .wire import OVERHEAD_BYTES, SEQ_MASK, Kind
+from .wire import CONTINUES, SEQ_MASK, Kind
 
 # How long a gap may keep later frames waiting: under TCP's minimum RTO of 200 ms.
 MAX_HOLD_SECONDS: Final = 0.180
@@ -186,7 +186,7 @@ def single(run: Run, index: int) -> Run:
     start = index * run.datagram_bytes
     flags = run.flags
     if index and run.joined:
-        flags = 0b1100
+        flags = CONTINUES
     datagram = run.datagrams[start : start + run.datagram_bytes]
     return Run(
         run.kind,
@@ -199,6 +199,3 @@ def single(run: Run, index: int) -> Run:
         datagram,
         len(datagram),
     )
-
-
-assert OVERHEAD_BYTES == 24

@@ -27,7 +27,6 @@ from .wire import (
     PARTIAL,
     SEQ_BITS,
     SEQ_MASK,
-    TAG_BYTES,
     Kind,
     seq_distance,
 )
@@ -237,6 +236,3 @@ def _opened(
         segment_bytes = (len(data) - headers.payload - tail) // (count - 1)
     last_flags = last[headers.transport + 13] if headers.protocol == TCP else 0
     return Opened(seq, count, data, flags, headers, segment_bytes, last_flags)
-
-
-assert TAG_BYTES == 16

@@ -25,6 +25,8 @@ from .wire import Kind
 
 # How often a tunnel without keys looks up.
 KEYLESS_SECONDS: Final = 0.5
+# RFC 791: what every IPv4 host takes. A peer that says less is wrong about its lines.
+LEAST_MTU: Final = 576
 
 
 class Tunnel:
@@ -111,8 +113,8 @@ class Tunnel:
         self._outbox.note(event)
 
     def agree_mtu(self, peer_mtu: int) -> None:
-        """Take the smaller of both ends' MTUs."""
-        mtu = min(self.settings.mtu, peer_mtu)
+        """Take the smaller of both ends' MTUs, but none that no device would take."""
+        mtu = min(self.settings.mtu, max(peer_mtu, LEAST_MTU))
         self.outbound.max_frame_bytes = mtu + ETHERNET_BYTES
         self._outbox.note(MtuAgreed(self.peer, mtu))
 
