@@ -77,6 +77,7 @@ class World:
         self.read_at: dict[str, list[float]] = {"client": [], "server": []}
         self.submitted_at: dict[str, dict[int, float]] = {"client": {}, "server": {}}
         self.events: list[tuple[str, Event]] = []
+        self._listeners: dict[tuple[str, int], Callable[[list[Buffer]], None]] = {}
         self._slab = Slab()
         self.sent: list[Sent] | None = None  # set it to [] to keep what both ends send
         self.strays: list[Sent] = []  # what the server sent to where the client is not
@@ -136,13 +137,21 @@ class World:
             what()
         self.now = end
 
-    def poll(self) -> None:
-        """Let both ends do what is due, and arm their timers."""
+    def poll(self, end: str | None = None) -> None:
+        """Let one end, or both, do what is due, and arm the timers."""
+        if end != "server":
+            self._poll_client()
+        if end != "client":
+            self._poll_server()
+
+    def _poll_client(self) -> None:
         output = self.client.poll(self.now)
         self._collect("client", output.frames, output.events)
         for transmit in output.transmits:
             self._carry("client", transmit)
         self._arm("client", output.deadline)
+
+    def _poll_server(self) -> None:
         result = self.server.poll(self.now + self.ahead["server"])
         for _, one in result.outputs:
             self._collect("server", one.frames, one.events)
@@ -162,7 +171,7 @@ class World:
     def _fire(self, end: str, deadline: float) -> None:
         if self._timer[end] == deadline:
             self._timer[end] = math.inf
-            self.poll()
+            self.poll(end)
 
     # Frames
 
@@ -178,7 +187,7 @@ class World:
             self.client.submit(buffer, self.now)
         else:
             self.server.submit(PEER, buffer, self.now + self.ahead["server"])
-        self.poll()
+        self.poll(end)
         buffer[:] = bytes(len(buffer))
 
     def stream(
@@ -194,9 +203,21 @@ class World:
         """Return the numbers of the frames that one end's TAP was given, in order."""
         return [number_of(read) for read in self.reads[end]]
 
+    def listen(self, end: str, port: int, take: Callable[[list[Buffer]], None]) -> None:
+        """Have `take` called with what one end's TAP is given for a TCP port, instead of `reads`.
+
+        It must not submit anything before it returns.
+        """
+        self._listeners[end, port] = take
+
     def _collect(self, end: str, vectors: list[list[Buffer]], events: list[Event]) -> None:
         self.events += [(end, event) for event in events]
         for vector in vectors:
+            if self._listeners:
+                take = self._listeners.get((end, tcp_port(vector)))
+                if take is not None:
+                    take(vector)
+                    continue
             self.reads[end].append(b"".join(vector))
             self.read_at[end].append(self.now)
 
@@ -215,7 +236,7 @@ class World:
         else:
             self.server.receive(path, data, size or len(data), now, self._slab)
         data[:] = bytes(len(data))  # the next receive call uses the same memory
-        self.poll()
+        self.poll(end)
 
     def drops(self, end: str) -> dict[str, int]:
         """Return one end's drops by reason."""
@@ -285,6 +306,14 @@ def arp(number: int) -> bytes:
 def number_of(read: bytes) -> int:
     """Return the number in a frame as it is written to the TAP."""
     return int.from_bytes(read[VNET.size + 14 : VNET.size + 22])
+
+
+def tcp_port(vector: list[Buffer]) -> int:
+    """Return the port that a frame is for, if it is TCP over IPv4; else 0."""
+    head = vector[0] if len(vector[0]) > VNET.size else VNET_PLAIN + bytes(vector[1][:64])
+    if head[VNET.size + 12 : VNET.size + 14] != b"\x08\x00" or head[VNET.size + 23] != 6:
+        return 0
+    return int.from_bytes(head[VNET.size + 36 : VNET.size + 38])
 
 
 def describe(path: Path) -> PathFacts:
