@@ -42,6 +42,7 @@ LINK_REPORTS = st.builds(
     U64,
     U64,
     U40,
+    U16,
     st.lists(st.tuples(U40, U64), max_size=8).map(tuple),
 )
 CONTROL: st.SearchStrategy[ControlMessage] = st.one_of(
@@ -126,7 +127,7 @@ EXAMPLES: list[tuple[Callable[[bytes], object], bytes, Drop]] = [
     (parse_control, encode_control(ProbeReply(1, 2, 3, 4, bytes(8))), Drop.BAD_MESSAGE),
     (
         parse_control,
-        encode_control(Report((LinkReport(0, 1, 2, 3, ((4, 5), (6, 7))),) * 2)),
+        encode_control(Report((LinkReport(0, 1, 2, 3, 4, ((5, 6), (7, 8))),) * 2)),
         Drop.BAD_MESSAGE,
     ),
     (parse_control, encode_control(Nack(((1, 2), (3, 4)))), Drop.BAD_MESSAGE),
@@ -151,8 +152,8 @@ def test_a_message_cut_anywhere_or_lengthened_is_refused(
 @pytest.mark.parametrize(
     "message",
     [
-        Report((LinkReport(15, 0, 0, 0, ()),)),
-        Report((LinkReport(0, 0, 0, 0, ((0, 0),) * 9),)),
+        Report((LinkReport(15, 0, 0, 0, 0, ()),)),
+        Report((LinkReport(0, 0, 0, 0, 0, ((0, 0),) * 9),)),
         Nack(((0, 1),) * 65),
         Nack(((0, 0),)),
     ],

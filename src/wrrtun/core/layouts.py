@@ -166,6 +166,7 @@ REPORT: Final = Layout(
                 "bulk_datagrams" / Int64ub,
                 "wire_bytes" / Int64ub,
                 "floor" / _SEQ,
+                "quiet_ms" / Int16ub,
                 "samples" / PrefixedArray(Int8ub, Sequence(_SEQ, Int64ub)),
             ),
         )

@@ -143,18 +143,22 @@ class ProbeReply:
 
 @dataclass(frozen=True)
 class LinkReport:
-    """What arrived over one link so far, its floor, and up to 8 (seq, arrival_us) of late."""
+    """What arrived over one link so far, its floor, and up to 8 (seq, arrival_us) of late.
+
+    `quiet_ms` is the time since anything authentic came over it, 65 535 if that is longer.
+    """
 
     link: int
     bulk_datagrams: int
     wire_bytes: int
     floor: int
+    quiet_ms: int
     samples: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What arrived. A link takes 22 to 126 bytes: many links may need several reports."""
+    """What arrived. A link takes 24 to 128 bytes: many links may need several reports."""
 
     links: tuple[LinkReport, ...]
 

@@ -25,13 +25,14 @@ from .output import Outbox
 from .session import Session
 from .wire import Kind
 
-REPORT_SECONDS: Final = 0.1
+REPORT_SECONDS: Final = 0.025
+MAX_QUIET_MS: Final = 0xFFFF
 # Bulk counts as flowing this long after the last of it.
 FLOWING_SECONDS: Final = 0.5
 # A link that has been without bulk this long, while others carried some, gets a marker.
 MARKER_SECONDS: Final = 0.02
 MARKER_DATAGRAMS: Final = 3
-MAINTENANCE_SECONDS: Final = 0.05
+MAINTENANCE_SECONDS: Final = 0.025
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
 
 
@@ -193,6 +194,7 @@ class Upkeep:
                 one.received_bulk_datagrams,
                 one.link.incoming.bytes,
                 self._inbound.reorder.floor(one.number),
+                min(int((now - one.link.heard_at) * 1e3), MAX_QUIET_MS),
                 (),
             )
             for one in self._bond
