@@ -35,6 +35,7 @@ WALLS = [
     ("config", "linux", "a configuration is read and checked without touching the system"),
     ("options", "linux", "a configuration is read and checked without touching the system"),
     ("config_file", "linux", "a configuration is read and checked without touching the system"),
+    ("config_values", "linux", "a configuration is read and checked without touching the system"),
 ]
 # From the top down. A room knows only what lies below it: else nothing can be tested alone.
 LAYERS = [
@@ -44,7 +45,11 @@ LAYERS = [
     {"client_daemon", "server_daemon"},
     {"report", "link_socket"},
     {"loop"},
-    {"linux", "load", "config_file", "options", "config", "keys", "status"},
+    {"linux", "load", "status", "cli_options", "reference"},
+    {"config_values"},
+    {"config_file", "config_tables", "toml_lines"},
+    {"config_keys", "options"},
+    {"config", "keys"},
     {"core"},
 ]
 

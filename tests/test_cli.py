@@ -248,11 +248,11 @@ def test_a_wrong_command_line_ends_in_one_sentence(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (CLIENT_FILE + "linc = 5", "client.toml: 'linc' is unknown; did you mean link?"),
+        (CLIENT_FILE + "linc = 5", "client.toml:6: 'linc' is unknown; did you mean link?"),
         (CLIENT_FILE + "key-file = 'x'", "'key-file' is unknown; did you mean key_file?"),
         (CLIENT_FILE + "qqq = 5", "'qqq' is unknown; known are address, bridge"),
         (CLIENT_FILE + f"private_key = '{SECRETS[0]}'", "'private_key' is unknown"),
-        (CLIENT_FILE + "mtu = 100", "client.toml: mtu: 100 is not a whole number from 576 to"),
+        (CLIENT_FILE + "mtu = 100", "client.toml:6: mtu: 100 is not a whole number from 576 to"),
         (CLIENT_FILE + "mtu = '1400'", "mtu: '1400' is not a whole number"),
         (CLIENT_FILE + "mtu = true", "mtu: True is not a whole number"),
         (CLIENT_FILE + "cipher = 'rot13'", 'cipher: \'rot13\' is not "auto", "aes-256-gcm"'),
@@ -269,7 +269,7 @@ def test_a_wrong_command_line_ends_in_one_sentence(
         (CLIENT_FILE + "[limits]\nrekey_seconds = nan", "nan is not a number from 1 to 120"),
         (CLIENT_FILE + "[limits]\nrekey_seconds = 121", "is not a number from 1 to 120"),
         (CLIENT_FILE.replace('"eth0:10"', "[]"), "--link is missing, and no link is in"),
-        (CLIENT_FILE.replace('"eth0:10"', '["eth0"]'), "client.toml: link: 'eth0' has no weight"),
+        (CLIENT_FILE.replace('"eth0:10"', '["eth0"]'), "client.toml:5: link: 'eth0' has no weight"),
         (CLIENT_FILE.replace("client.key", SECRETS[0]), "key_file: the name of a file is needed"),
         (CLIENT_FILE.replace(SERVER_PUBLIC, "x"), "server_key: not a key"),
         (CLIENT_FILE + "link = 5", "client.toml: Cannot overwrite a value"),
@@ -289,11 +289,14 @@ def test_a_wrong_client_file_ends_in_one_sentence(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (SERVER_FILE + "adress = 'x'", "server.toml: peer 1: 'adress' is unknown; did you mean ad"),
-        (SERVER_FILE + "mtu = 70000", "server.toml: peer 1: mtu: 70000 is not a whole number"),
+        (
+            SERVER_FILE + "adress = 'x'",
+            "server.toml:7: peer 1: 'adress' is unknown; did you",
+        ),
+        (SERVER_FILE + "mtu = 70000", "server.toml:7: peer 1: mtu: 70000 is not a whole number"),
         (SERVER_FILE + "dev = 'a/b'", "peer 1: dev: 'a/b' is not a device name"),
-        (SERVER_FILE + "[[peer]]\nname = 'x'", "server.toml: peer 2: public_key is missing"),
-        (SERVER_FILE + "[[peer]]\npublic_key = 'x'", "server.toml: peer 2: name is missing"),
+        (SERVER_FILE + "[[peer]]\nname = 'x'", "server.toml:7: peer 2: public_key is missing"),
+        (SERVER_FILE + "[[peer]]\npublic_key = 'x'", "server.toml:7: peer 2: name is missing"),
         (SERVER_FILE.replace("home", "no place"), "peer 1: name: a peer's name is 1 to 32"),
         (SERVER_FILE.replace(CLIENT_PUBLIC, "x"), "peer 1: public_key: not a key"),
         (SERVER_FILE.replace(CLIENT_PUBLIC, SERVER_PUBLIC), "peer home has our own public key"),
@@ -305,10 +308,9 @@ def test_a_wrong_client_file_ends_in_one_sentence(
             "listen = 5\nkey_file = 'server.key'\npeer = ['x']",
             "peer: 'x' is not one or more tables",
         ),
-        ("listen = 5\nkey_file = 'server.key'\npeer = []", "--peer is missing"),
-        (SERVER_FILE.replace("51820", "70000"), "server.toml: listen: '70000' is not a port"),
+        (SERVER_FILE.replace("51820", "70000"), "server.toml:2: listen: '70000' is not a port"),
         (SERVER_FILE.replace("51820", "true"), "listen: True is not a port such as"),
-        ("dev = 'wrr0'", "server.toml: 'dev' is unknown"),
+        ("dev = 'wrr0'", "server.toml:1: 'dev' is unknown"),
         (
             SERVER_FILE + f"dev = 'a'\n[[peer]]\nname = 'x'\npublic_key = '{CLIENT_PUBLIC}'",
             "peers home and x have the same public key",
@@ -339,6 +341,23 @@ def test_a_wrong_server_file_ends_in_one_sentence(
 def test_a_file_that_is_no_text_ends_in_one_sentence(place: Path, content: bytes, why: str) -> None:
     (place / "client.toml").write_bytes(content)
     assert why in sentence(run("client"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [("client.toml", CLIENT_FILE, "a client with 1 links"), ("x", SERVER_FILE, "a server for 1")],
+)
+def test_check_config_reads_either_file(place: Path, name: str, text: str, what: str) -> None:
+    (place / name).write_text(text)
+    result = run("check-config", *([name] if name == "x" else []))
+    assert (result.exit_code, what in result.stdout) == (0, True)
+
+
+def test_check_config_says_what_starting_would_say(place: Path) -> None:
+    (place / "client.toml").write_text(CLIENT_FILE + "mtu = 5")
+    assert sentence(run("check-config")) == sentence(run("client"))
+    (place / "client.toml").unlink()
+    assert "there is neither" in sentence(run("check-config"))
 
 
 # Status

@@ -5,27 +5,21 @@ click's usage message and exit code 2; neither in a traceback.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from . import __version__
+from .cli_options import end_options, given
 from .config import (
-    DEFAULT_CIPHER,
-    DEFAULT_DEVICE,
-    MAX_MTU,
-    MIN_MTU,
-    RATE_UNITS,
     RUN_DIRECTORY,
     STATUS_TIMEOUT_SECONDS,
-    Role,
     default_config_path,
     default_control_socket,
 )
+from .config_file import role_of
 from .core.errors import WrrtunError
-from .core.wire import MAX_LINKS
 from .keys import (
     MAX_KEY_FILE_BYTES,
     encode_key,
@@ -40,8 +34,6 @@ from .status import Snapshot
 
 # The daemon's and the socket's rooms are imported where they are used: --help need not wait for
 # numpy, pyroute2 and uvloop.
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
@@ -102,77 +94,7 @@ def pubkey(file: Path | None) -> None:
     click.echo(encode_key(public_key_of(private_key)))
 
 
-def end_options(role: Role) -> Callable[[Command], Command]:
-    """Give a command the options that both ends have."""
-    options: tuple[Callable[[Any], Any], ...] = (
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help=f"TOML file with the same names, - written _; options win over it. "
-            f"[default: {default_config_path(role)}, if it exists]",
-        ),
-        click.option(
-            "--key-file",
-            metavar="FILE",
-            help="Our private key, as wrrtun genkey --out makes it: readable by its owner only.",
-        ),
-        click.option(
-            "--psk-file",
-            metavar="FILE",
-            help="A second secret that both ends have: it keeps today's traffic safe should X25519 "
-            "be broken one day. Made by wrrtun genkey --out, copied to the other end.",
-        ),
-        click.option(
-            "--dev",
-            metavar="NAME",
-            help="The network device to create."
-            + (" Several peers get names counted up from it." if role == "server" else "")
-            + f"  [default: {DEFAULT_DEVICE}]",
-        ),
-        click.option(
-            "--address",
-            multiple=True,
-            metavar="ADDRESS/PREFIX",
-            help="The device's own address in the tunnel, such as 10.9.0."
-            + ("1/24" if role == "server" else "2/24")
-            + "; may be repeated (IPv4 and IPv6)."
-            + (" With several peers: the first one's." if role == "server" else ""),
-        ),
-        click.option(
-            "--mtu",
-            type=click.IntRange(MIN_MTU, MAX_MTU),
-            metavar="BYTES",
-            help="The device's MTU.  [default: what fits the links]",
-        ),
-        click.option("--bridge", metavar="NAME", help="Make the device a port of this bridge."),
-        click.option(
-            "--socket",
-            metavar="PATH",
-            help=f"Where wrrtun status asks.  [default: {default_control_socket(role)}]",
-        ),
-    )
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 @main.command()
-@click.option(
-    "--listen",
-    metavar="[ADDRESS:]PORT",
-    help="The UDP port, on every address or on one (192.0.2.1:51820, [2001:db8::1]:51820).",
-)
-@click.option(
-    "--peer",
-    multiple=True,
-    metavar="NAME=PUBKEY",
-    help="A client that may connect, by its public key; may be repeated. NAME is for you.",
-)
 @end_options("server")
 def server(config: Path | None, **options: Any) -> None:
     """Serve clients on one address.
@@ -199,23 +121,6 @@ def server(config: Path | None, **options: Any) -> None:
 
 
 @main.command()
-@click.option("--server", metavar="HOST:PORT", help="Where the server listens.")
-@click.option("--server-key", metavar="PUBKEY", help="The server's public key.")
-@click.option(
-    "--link",
-    multiple=True,
-    metavar="WHERE:DOWN[/UP]",
-    help=f"One internet line; repeat it for each, up to {MAX_LINKS}. WHERE is an interface (eth0), "
-    "an alias label (eth0:0) or a source address (192.0.2.7, [2001:db8::7]). DOWN and UP are its "
-    "weights, its share of the bytes from and to the server. A weight with a unit "
-    f"({', '.join(RATE_UNITS)}: bits per second) is also the line's rate, and traffic is kept just "
-    "below it.",
-)
-@click.option(
-    "--cipher",
-    type=click.Choice(["auto", "aes-256-gcm", "chacha20-poly1305"]),
-    help=f"auto: AES where the processor has it.  [default: {DEFAULT_CIPHER}]",
-)
 @end_options("client")
 def client(config: Path | None, **options: Any) -> None:
     """Connect to a server over all the links.
@@ -236,6 +141,20 @@ def client(config: Path | None, **options: Any) -> None:
     from .daemon import run_client  # noqa: PLC0415
 
     sys.exit(run_client(configuration))
+
+
+@main.command("check-config")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def check_config(file: Path | None) -> None:
+    """Read a configuration as the daemon would, and start nothing.
+
+    Without FILE: those in /etc/wrrtun that are there.
+    """
+    files = [file] if file is not None else [path for path in default_files() if path.exists()]
+    if not files:
+        raise WrrtunError(f"there is neither {default_files()[0]} nor {default_files()[1]}")
+    for path in files:
+        click.echo(f"{path}: {check_file(path)}")
 
 
 @main.command()
@@ -263,13 +182,18 @@ def status(socket: Path | None, as_json: bool) -> None:
         click.echo("\n".join(Snapshot.from_json(answer).to_text() for answer in answers), nl=False)
 
 
-def given(options: dict[str, Any]) -> dict[str, object]:
-    """Keep the options that the command line has; what may be repeated becomes a list."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in options.items()
-        if value not in (None, ())
-    }
+def default_files() -> list[Path]:
+    """Return the files that the daemons read when none is named."""
+    return [default_config_path("client"), default_config_path("server")]
+
+
+def check_file(path: Path) -> str:
+    """Read a client's or a server's file; return what it is in a few words."""
+    if role_of(path) == "server":
+        server = load_server(path, {})
+        return f"a server for {len(server.peers)} clients; no mistake found"
+    client = load_client(path, {})
+    return f"a client with {len(client.links)} links; no mistake found"
 
 
 def control_sockets() -> list[Path]:

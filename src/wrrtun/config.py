@@ -7,17 +7,27 @@ Rates are bits per second at the IP layer, in tc's decimal units. A weight is a 
 bytes; where a rate is given, the weight is its figure in Mbit/s.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from .core.wire import MAX_BATCH_BYTES, OVERHEAD_BYTES
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
 Cipher = Literal["auto", "aes-256-gcm", "chacha20-poly1305"]
 Role = Literal["client", "server"]
+WhenDown = Literal["wait", "fallback", "block"]
 
 CONFIG_DIRECTORY: Final = Path("/etc/wrrtun")
 RUN_DIRECTORY: Final = Path("/run/wrrtun")
@@ -25,6 +35,9 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 
 DEFAULT_DEVICE: Final = "wrr0"
 DEFAULT_CIPHER: Final[Cipher] = "auto"
+CIPHERS: Final[tuple[str, ...]] = get_args(Cipher)
+DEFAULT_WHEN_DOWN: Final[WhenDown] = "wait"
+WHEN_DOWN: Final[tuple[str, ...]] = get_args(WhenDown)
 STATUS_TIMEOUT_SECONDS: Final = 3.0
 
 MAX_PORT: Final = 65_535
@@ -73,6 +86,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class RoutingConfig:
+    """What goes through a tunnel: networks, and for each family the other end's inner address."""
+
+    networks: tuple[IPNetwork, ...] = ()
+    via: tuple[IPAddress, ...] = ()
+
+
+NO_ROUTES: Final = RoutingConfig()
+
+
+@dataclass(frozen=True)
 class LinkConfig:
     """One internet line of the client: where it is bound, and its share in each direction.
 
@@ -100,11 +124,15 @@ class PeerConfig:
     addresses: tuple[IPInterface, ...]
     bridge: str | None
     mtu: int | None
+    routing: RoutingConfig = NO_ROUTES
 
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """Everything that `wrrtun server` runs on. `listen_address` None: any, both families."""
+    """Everything that `wrrtun server` runs on. `listen_address` None: any, both families.
+
+    `public` and `networks` are for invitations only.
+    """
 
     listen_address: IPAddress | None
     listen_port: int
@@ -112,6 +140,9 @@ class ServerConfig:
     peers: tuple[PeerConfig, ...]
     control_socket: Path
     limits: Limits
+    nat: bool = False
+    public: tuple[str, int] | None = None
+    networks: tuple[IPNetwork, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,3 +162,7 @@ class ClientConfig:
     cipher: Cipher
     control_socket: Path
     limits: Limits
+    routing: RoutingConfig = NO_ROUTES
+    when_down: WhenDown = DEFAULT_WHEN_DOWN
+    nat: bool = False
+    gateways: Mapping[str, IPAddress] = field(default_factory=dict)

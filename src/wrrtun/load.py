@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from .config import (
     DEFAULT_DEVICE,
@@ -14,21 +14,19 @@ from .config import (
     ServerConfig,
     default_control_socket,
 )
-from .config_file import (
-    ClientTable,
-    PeerTable,
-    ServerTable,
-    Source,
-    Texts,
+from .config_file import Source, not_allowed, read_source, read_table
+from .config_keys import PEER_OPTIONS
+from .config_tables import ClientTable, PeerTable, ServerTable, Texts
+from .config_values import (
     as_list,
-    not_allowed,
     read_addresses,
     read_bridge,
+    read_gateways,
     read_limits,
     read_mtu,
+    read_networks,
+    read_routing,
     read_socket,
-    read_source,
-    read_table,
 )
 from .core.errors import ConfigError
 from .core.wire import MAX_LINKS
@@ -50,9 +48,6 @@ from .options import (
     quoted,
 )
 
-# Options of the server that belong to its peers' devices, not to the server.
-PEER_OPTIONS: Final = {"dev", "address", "psk_file", "bridge", "mtu"}
-
 
 def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfig:
     """Read what `wrrtun client` runs on; `options` holds the keys given on the command line."""
@@ -71,22 +66,28 @@ def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfi
         if server_public_key == public_key_of(private_key):
             raise ConfigError("this is our own public key; the server's is needed")
     with source.naming("dev"):
-        device = parse_device(table.dev)
+        device = parse_device(DEFAULT_DEVICE if table.dev is None else table.dev)
     addresses = read_addresses(table.address, source)
+    links = _read_links(table.link, device, source)
+    bridge = read_bridge(table.bridge, device, source)
     return ClientConfig(
         server_host=server_host,
         server_port=server_port,
         server_public_key=server_public_key,
         private_key=private_key,
         psk=_read_psk(table.psk_file, source),
-        links=_read_links(table.link, device, source),
+        links=links,
         device=device,
         addresses=addresses,
-        bridge=read_bridge(table.bridge, device, source),
+        bridge=bridge,
         mtu=read_mtu(table.mtu, addresses, source),
         cipher=table.cipher,
         control_socket=read_socket(table.socket, default_control_socket("client"), source),
         limits=read_limits(table.limits, source),
+        routing=read_routing(table.route, table.via, addresses, bridge, source),
+        when_down=table.when_down,
+        nat=table.nat,
+        gateways=read_gateways(table.gateways, links, source),
     )
 
 
@@ -100,6 +101,8 @@ def load_server(path: Path | None, options: Mapping[str, object]) -> ServerConfi
     private_key = _read_private_key(table.key_file, source)
     with source.naming("listen"):
         listen_address, listen_port = parse_listen(str(table.listen))
+    with source.naming("public"):
+        public = None if table.public is None else parse_server(table.public)
     return ServerConfig(
         listen_address=listen_address,
         listen_port=listen_port,
@@ -107,6 +110,9 @@ def load_server(path: Path | None, options: Mapping[str, object]) -> ServerConfi
         peers=_read_peers(table.peer, options, private_key, source),
         control_socket=read_socket(table.socket, default_control_socket("server"), source),
         limits=read_limits(table.limits, source),
+        nat=table.nat,
+        public=public,
+        networks=read_networks("network", table.network, source),
     )
 
 
@@ -146,8 +152,11 @@ def _read_links(texts: Texts, device: str, source: Source) -> tuple[LinkConfig, 
 def _read_peers(
     values: list[Any], options: Mapping[str, object], private_key: bytes, source: Source
 ) -> tuple[PeerConfig, ...]:
-    """Read [[peer]] or --peer. Options on devices hold for all of them, --address for the first."""
-    if not values:
+    """Read [[peer]] or --peer. Options on devices hold for all of them, --address for the first.
+
+    A file may have none yet: a running server takes peers in.
+    """
+    if not values and (source.text is None or "peer" in source.options):
         raise source.missing("peer")
     tables, sources = [], []
     for index, value in enumerate(values):
@@ -156,10 +165,13 @@ def _read_peers(
             for key in options.keys() & PEER_OPTIONS
             if index == 0 or key != "address"
         }
-        inner = replace(source, options=overrides, part=f"peer {index + 1}: ")
+        part = f"peer {index + 1}: "
+        inner = replace(
+            source, options=overrides, keys="peer", table="peer", index=index, part=part
+        )
         tables.append(read_table(PeerTable, _peer_keys(value, source) | overrides, inner))
         sources.append(inner)
-    with sources[0].naming("dev"):
+    with (sources[0] if sources else source).naming("dev"):
         devices = _device_names(tables, options.get("dev"))
     peers: list[PeerConfig] = []
     for table, inner, device in zip(tables, sources, devices, strict=True):
@@ -203,14 +215,16 @@ def _read_peer(table: PeerTable, device: str, source: Source) -> PeerConfig:
     with source.naming("dev"):
         parse_device(device)
     addresses = read_addresses(table.address, source)
+    bridge = read_bridge(table.bridge, device, source)
     return PeerConfig(
         name=table.name,
         public_key=public_key,
         psk=_read_psk(table.psk_file, source),
         device=device,
         addresses=addresses,
-        bridge=read_bridge(table.bridge, device, source),
+        bridge=bridge,
         mtu=read_mtu(table.mtu, addresses, source),
+        routing=read_routing(table.route, table.via, addresses, bridge, source),
     )
 
 

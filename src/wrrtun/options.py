@@ -17,6 +17,7 @@ from ipaddress import (
     IPv4Interface,
     IPv6Address,
     ip_interface,
+    ip_network,
 )
 from typing import Final
 
@@ -29,6 +30,7 @@ from .config import (
     RATE_UNITS,
     IPAddress,
     IPInterface,
+    IPNetwork,
     LinkConfig,
 )
 from .core.errors import ConfigError
@@ -173,6 +175,21 @@ def parse_interface_address(text: str) -> IPInterface:
         if ip == network.broadcast_address:
             raise ConfigError(f"{quoted(text)} is the broadcast address of its network")
     return interface
+
+
+def parse_network(text: str) -> IPNetwork:
+    """Read a network, such as 192.168.50.0/24 or fd00:1::/64; its own bits only."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        nearest = ip_network(text, strict=False)
+    except ValueError:
+        raise ConfigError(
+            f"{quoted(text)} is not a network, such as 192.168.50.0/24 or fd00:1::/64"
+        ) from None
+    raise ConfigError(f"{quoted(text)} has bits of a host set; the network is {nearest}")
 
 
 def parse_peer_name(text: str) -> str:
