@@ -36,19 +36,25 @@ U8, U16, U32, U40, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 40
 TOKEN = st.binary(min_size=8, max_size=8)
 ID = st.binary(min_size=16, max_size=16)
 WEIGHT = st.integers(1, 2**32 - 1).map(lambda thousandths: thousandths / 1000)
-LINK_REPORTS = st.builds(
-    LinkReport,
-    st.integers(0, 14),
-    U64,
-    U64,
-    U40,
-    U16,
-    st.lists(st.tuples(U40, U64), max_size=8).map(tuple),
-)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
+    """Up to eight samples, in the order of arrival, each near enough to the next."""
+    steps = draw(st.lists(st.tuples(U16, st.integers(0, 2**24 - 1)), max_size=8))
+    seq, at = draw(U40), draw(st.integers(0, 2**63))
+    made = []
+    for seq_step, at_step in steps:
+        seq, at = (seq + seq_step) % 2**40, at + at_step
+        made.append((seq, at))
+    return tuple(made)
+
+
+LINK_REPORTS = st.builds(LinkReport, st.integers(0, 14), U64, U64, U40, U16, samples())
 CONTROL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Probe, U32, U64, U64, U40, TOKEN),
     st.builds(ProbeReply, U32, U64, U64, U64, TOKEN),
-    st.builds(Report, st.lists(LINK_REPORTS, max_size=15).map(tuple)),
+    st.builds(Report, st.lists(LINK_REPORTS, max_size=15).map(tuple), st.booleans()),
     st.builds(Nack, st.lists(st.tuples(U40, st.integers(1, 65535)), max_size=64).map(tuple)),
     st.builds(Marker, U40),
     st.builds(Bye, U8),
@@ -106,6 +112,15 @@ def test_a_control_message_survives_the_wire(message: ControlMessage) -> None:
 @given(HELLOS)
 def test_a_hello_survives_the_wire(hello: Hello) -> None:
     assert parse_hello(hello.encode()) == hello
+
+
+def test_a_sample_too_far_before_the_next_is_left_out_with_those_before_it() -> None:
+    far = ((1, 10), (2, 11), (65_538, 12), (65_539, 13))
+    slow = ((1, 10), (2, 11), (3, 2**24 + 11))
+    report = Report((LinkReport(0, 1, 2, 3, 4, far), LinkReport(1, 1, 2, 3, 4, slow)))
+    read = parse_control(encode_control(report))
+    assert isinstance(read, Report)
+    assert [link.samples for link in read.links] == [far[2:], slow[2:]]
 
 
 @given(session=st.integers(1, 65535), client=U16, sealed=st.binary(max_size=100))

@@ -75,7 +75,7 @@ def learned(world: World, end: str) -> list[object]:
     for member in tunnel.bond:
         link = member.link
         facts += [member.path, link.state, link.incoming.datagrams, link.incoming.bytes]
-        facts += [link.heard_at, link.srtt, link.loss_in, member.received_bulk_datagrams]
+        facts += [link.heard_at, link.srtt, link.loss_in, member.arrivals.datagrams]
         facts += [tunnel.inbound.reorder.floor(member.number)]
     return facts
 

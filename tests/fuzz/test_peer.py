@@ -32,6 +32,7 @@ U64 = st.integers(0, (1 << 64) - 1)
 SEQ = st.integers(0, SEQ_MASK)
 TOKEN = st.binary(min_size=8, max_size=8)
 LINK = st.integers(0, 14)
+SAMPLES = st.lists(st.tuples(SEQ, U64), max_size=1).map(tuple)
 
 MESSAGES: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Probe, U32, U64, U64, SEQ, TOKEN),
@@ -39,7 +40,7 @@ MESSAGES: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Marker, SEQ),
     st.builds(
         Report,
-        st.lists(st.builds(LinkReport, LINK, U64, U64, SEQ, st.just(())), max_size=15).map(tuple),
+        st.lists(st.builds(LinkReport, LINK, U64, U64, SEQ, U16, SAMPLES), max_size=15).map(tuple),
     ),
     st.builds(Nack, st.lists(st.tuples(SEQ, st.integers(1, 65_535)), max_size=64).map(tuple)),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from .arrivals import Arrivals
 from .link import Link, LinkState
 from .messages import LinkOffer
 from .pacer import Pacer
@@ -88,7 +89,7 @@ class Member:
         self.check = check
         self.header_bytes = header_bytes  # UDP and IP
         self.sent_bulk_bytes = 0  # UDP payload
-        self.received_bulk_datagrams = 0
+        self.arrivals = Arrivals()
         self.markers = Markers()
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0

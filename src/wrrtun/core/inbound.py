@@ -52,7 +52,6 @@ class Inbound:
         if not count:
             return 0
         self.bulk_received_at = now
-        member.received_bulk_datagrams += count
         insert = self.reorder.insert
         for one in opened:
             released = insert(one, now)
@@ -61,7 +60,10 @@ class Inbound:
                 self._hold(one)
         if in_order:
             last = opened[-1]
-            self.reorder.raise_floor(member.number, last.seq + last.count - 1 & SEQ_MASK)
+            newest = last.seq + last.count - 1 & SEQ_MASK
+            self.reorder.raise_floor(member.number, newest)
+            size = len(run.datagrams) + count * member.header_bytes
+            member.arrivals.add(newest, count, member.link.incoming.bytes + size, now)
         if self.reorder.waiting:
             self._infer(now)
         return count

@@ -158,6 +158,7 @@ PROBE_REPLY: Final = Layout(
 )
 REPORT: Final = Layout(
     Struct(
+        "stalled" / Int8ub,
         "links"
         / PrefixedArray(
             Int8ub,
@@ -167,9 +168,11 @@ REPORT: Final = Layout(
                 "wire_bytes" / Int64ub,
                 "floor" / _SEQ,
                 "quiet_ms" / Int16ub,
-                "samples" / PrefixedArray(Int8ub, Sequence(_SEQ, Int64ub)),
+                # The newest as it is, each earlier one by its distance from the one after it.
+                "newest" / PrefixedArray(Int8ub, Sequence(_SEQ, Int64ub)),
+                "earlier" / PrefixedArray(Int8ub, Sequence(Int16ub, BytesInteger(3))),
             ),
-        )
+        ),
     ),
     Drop.BAD_MESSAGE,
 )

@@ -5,6 +5,7 @@ made due. Each is cheap; after any of them, `poll` returns what is to be sent an
 when to call next. Both ends are the same but for who starts handshakes (client.py, server.py).
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -25,6 +26,8 @@ from .wire import Kind
 
 # How often a tunnel without keys looks up.
 KEYLESS_SECONDS: Final = 0.5
+# A poll this late means that the process had to wait: nothing it saw meanwhile came when it says.
+STALL_SECONDS: Final = 0.015
 # RFC 791: what every IPv4 host takes. A peer that says less is wrong about its lines.
 LEAST_MTU: Final = 576
 
@@ -50,6 +53,7 @@ class Tunnel:
         self.rekeys = 0
         self._random = random
         self._outbox = Outbox()
+        self._deadline = math.inf
         self._peer_boot_id: bytes | None = None
         self.upkeep = Upkeep(
             peer,
@@ -157,10 +161,14 @@ class Tunnel:
         count = self.inbound.frames(session, member, run, in_order, now)
         if count:
             credit(self.bond, member, path, count, len(run.datagrams), now)
+            if run.kind == Kind.BULK:
+                self.upkeep.hurry_report(now)
         return count > 0
 
     def poll(self, now: float) -> Output:
         """Do what is due; return what has gathered since the last call."""
+        if now > self._deadline + STALL_SECONDS:
+            self.upkeep.stalled_at = now
         if now >= self.upkeep.due_at:
             self._maintain(now)
         reorder_due = self.inbound.reorder.deadline
@@ -172,7 +180,7 @@ class Tunnel:
         self.outbound.settle()
         output = self._outbox.take()
         output.frames = self.inbound.take()
-        output.deadline = self.deadline(now)
+        output.deadline = self._deadline = self.deadline(now)
         return output
 
     def deadline(self, now: float) -> float:

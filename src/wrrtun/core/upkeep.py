@@ -1,5 +1,6 @@
 """What keeps the links of a tunnel known: probes and answers, markers, reports, their verdicts."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +13,6 @@ from .inbound import Inbound
 from .messages import (
     Bye,
     ControlMessage,
-    LinkReport,
     Marker,
     Probe,
     ProbeReply,
@@ -25,8 +25,11 @@ from .output import Outbox
 from .session import Session
 from .wire import Kind
 
+# The other end finds a line's rate from reports: every 50 ms would cost a tenth on one that changes
+# each second. On a slow way back they may take a small share of it.
 REPORT_SECONDS: Final = 0.025
-MAX_QUIET_MS: Final = 0xFFFF
+REPORT_SHARE: Final = 0.04
+MAX_REPORT_SECONDS: Final = 0.1
 # Bulk counts as flowing this long after the last of it.
 FLOWING_SECONDS: Final = 0.5
 # A link that has been without bulk this long, while others carried some, gets a marker.
@@ -61,7 +64,15 @@ class Upkeep:
         self._outbox = outbox
         self._sealing = sealing
         self._mtu = mtu
+        self.stalled_at = -math.inf  # when this end last came late to its sockets
         self._reported_at = now
+        self._report_seconds = REPORT_SECONDS
+
+    def hurry_report(self, now: float) -> None:
+        """Have what bulk has just arrived reported in time."""
+        due = self._reported_at + self._report_seconds
+        if due < self.due_at:
+            self.due_at = max(due, now)
 
     def receive(self, session: Session, run: Run, member: Member, path: Path, now: float) -> bool:
         """Take one control datagram; tell whether it was authentic."""
@@ -162,12 +173,14 @@ class Upkeep:
             if member.link.probe_due(now, flowing):
                 self.probe(member, now)
         self._mark(now)
-        if received and now - self._reported_at >= REPORT_SECONDS:
+        if received and now >= self._reported_at + self._report_seconds:
             self._report(now)
         self._inbound.update_hold(now)
         self._outbound.resize_queue()
         due = [member.link.deadline(now, flowing) for member in self._bond if member.path]
         due.append(now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS))
+        if received:
+            due.append(self._reported_at + self._report_seconds)
         self.due_at = max(min(due), now + 0.001)
 
     def _mark(self, now: float) -> None:
@@ -187,19 +200,19 @@ class Upkeep:
         member = self._bond.fastest(now)
         if member is None:
             return
-        self._reported_at = now
+        floor = self._inbound.reorder.floor
         entries = tuple(
-            LinkReport(
-                one.number,
-                one.received_bulk_datagrams,
-                one.link.incoming.bytes,
-                self._inbound.reorder.floor(one.number),
-                min(int((now - one.link.heard_at) * 1e3), MAX_QUIET_MS),
-                (),
-            )
+            one.arrivals.report(one.number, floor(one.number), now - one.link.heard_at)
             for one in self._bond
         )
-        self.send(member, Report(entries), now)
+        stalled = self.stalled_at > self._reported_at
+        before = member.link.outgoing.bytes
+        self.send(member, Report(entries, stalled), now)
+        self._reported_at = now
+        rate = member.rate_bits_per_second
+        if rate:
+            least = (member.link.outgoing.bytes - before) * 8 / (REPORT_SHARE * rate)
+            self._report_seconds = min(max(REPORT_SECONDS, least), MAX_REPORT_SECONDS)
 
 
 def credit(bond: Bond, member: Member, path: Path, count: int, size: int, now: float) -> None:
