@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from . import __version__
+from .cli_enrol import client_join, server_init, server_invite, server_list, server_revoke
 from .cli_options import end_options, given
 from .config import (
     RUN_DIRECTORY,
@@ -94,9 +95,10 @@ def pubkey(file: Path | None) -> None:
     click.echo(encode_key(public_key_of(private_key)))
 
 
-@main.command()
+@main.group(invoke_without_command=True)
 @end_options("server")
-def server(config: Path | None, **options: Any) -> None:
+@click.pass_context
+def server(context: click.Context, /, config: Path | None, **options: Any) -> None:
     """Serve clients on one address.
 
     \b
@@ -114,15 +116,18 @@ def server(config: Path | None, **options: Any) -> None:
     public_key = "..."
     address = "10.9.0.1/24"
     """
+    if context.invoked_subcommand is not None:
+        return
     configuration = load_server(config, given(options))
     from .daemon import run_server  # noqa: PLC0415
 
     sys.exit(run_server(configuration))
 
 
-@main.command()
+@main.group(invoke_without_command=True)
 @end_options("client")
-def client(config: Path | None, **options: Any) -> None:
+@click.pass_context
+def client(context: click.Context, /, config: Path | None, **options: Any) -> None:
     """Connect to a server over all the links.
 
     \b
@@ -137,10 +142,17 @@ def client(config: Path | None, **options: Any) -> None:
     eth0:10mbit/1mbit  10 Mbit/s down and 1 up; the weights are 10 and 1
     192.0.2.7:3        the line that has this address
     """
+    if context.invoked_subcommand is not None:
+        return
     configuration = load_client(config, given(options))
     from .daemon import run_client  # noqa: PLC0415
 
     sys.exit(run_client(configuration))
+
+
+for subcommand in (server_init, server_invite, server_list, server_revoke):
+    server.add_command(subcommand)
+client.add_command(client_join)
 
 
 @main.command("check-config")

@@ -1,0 +1,26 @@
+"""What this machine knows of the world: its own addresses, and the networks that are taken."""
+
+from pyroute2.netlink.rtnl import RTM_GETADDR
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+
+from .netlink import read_address
+from .paths import Address
+from .route_messages import Network
+from .routes import Routes
+from .rtnetlink import Rtnetlink
+
+
+def addresses() -> list[Address]:
+    """Return every address of this machine."""
+    with Rtnetlink() as kernel:
+        return [
+            found[0].ip
+            for message in kernel.ask_all(RTM_GETADDR, ifaddrmsg())
+            if (found := read_address(message)) is not None
+        ]
+
+
+def networks_in_use() -> list[Network]:
+    """Return the networks that this machine has an address in, or a route to."""
+    with Routes(tag=0) as routes:
+        return routes.networks()
