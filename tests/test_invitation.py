@@ -67,7 +67,7 @@ def test_one_wrong_character_is_found_with_its_group() -> None:
 def test_two_swapped_neighbours_are_found_with_their_group() -> None:
     for place, group in enumerate(groups()):
         for index in range(len(group) - 1):
-            one, other = group[index : index + 2]
+            one, other = group[index], group[index + 1]
             changed = groups()
             changed[place] = group[:index] + other + one + group[index + 2 :]
             if one != other:
