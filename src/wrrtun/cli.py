@@ -11,7 +11,14 @@ from typing import Any
 import click
 
 from . import __version__
-from .cli_enrol import client_join, server_init, server_invite, server_list, server_revoke
+from .cli_enrol import (
+    client_join,
+    client_unblock,
+    server_init,
+    server_invite,
+    server_list,
+    server_revoke,
+)
 from .cli_options import end_options, given
 from .config import (
     RUN_DIRECTORY,
@@ -152,7 +159,8 @@ def client(context: click.Context, /, config: Path | None, **options: Any) -> No
 
 for subcommand in (server_init, server_invite, server_list, server_revoke):
     server.add_command(subcommand)
-client.add_command(client_join)
+for subcommand in (client_join, client_unblock):
+    client.add_command(subcommand)
 
 
 @main.command("check-config")

@@ -17,12 +17,15 @@ from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
+from .keys import device_mac, public_key_of
 from .link_socket import LinkSocket, resolve
 from .linux.control_socket import ControlSocket
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
 from .loop import Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
+from .route_keeper import RouteKeeper
+from .routing import MARK
 from .status import Snapshot
 
 log = logging.getLogger("wrrtun")
@@ -58,12 +61,15 @@ class ClientDaemon(Daemon):
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
         self._client: Client | None = None
+        self._routes = RouteKeeper(self.loop, config, self._usable)
 
     async def start(self) -> None:
         """Open the sockets, the TAP and the control socket; start the first handshake."""
         config = self._config
+        self._routes.prepare()
         server = resolve(config.server_host, config.server_port)
-        self._links = [LinkSocket(n, link, server) for n, link in enumerate(config.links)]
+        mark = MARK if self._routes.active else 0
+        self._links = [LinkSocket(n, link, server, mark) for n, link in enumerate(config.links)]
         for link in self._links:
             self._open(link)
         ipv6 = server[0].version == 6
@@ -90,8 +96,10 @@ class ClientDaemon(Daemon):
         )
         self._control = ControlSocket(config.control_socket, self._answer)
         await self._control.start()
-        self._device = Device(config.device, config.addresses, mtu, config.bridge)
+        mac = device_mac(public_key_of(config.private_key), config.server_public_key)
+        self._device = Device(config.device, config.addresses, mtu, config.bridge, mac)
         self.watch(self._device.tap.fileno(), self._read_tap)
+        self._routes.start()
         self._monitor = Monitor()
         self.watch(self._monitor.fileno(), self._network_changed)
         self.loop.call_later(REOPEN_SECONDS, self._reopen)
@@ -101,6 +109,7 @@ class ClientDaemon(Daemon):
         """Say goodbye, and take everything away that was set up."""
         if self._client is not None:
             self._transmit(self._client.close(clock()))
+        self._routes.close()
         for link in self._links:
             self._close(link)
         if self._monitor is not None:
@@ -148,6 +157,10 @@ class ClientDaemon(Daemon):
                 f"it needs {MIN_MTU}: raise the interfaces' MTU"
             )
         return mtu
+
+    def _usable(self) -> bool:
+        """Tell whether the tunnel can carry packets now."""
+        return self._client is not None and self._client.tunnel.usable(clock())
 
     # Links
 
@@ -197,6 +210,7 @@ class ClientDaemon(Daemon):
         assert self._monitor is not None
         if not self._monitor.read():
             return False
+        self._routes.network_changed()
         self._open_closed()
         return True
 
@@ -206,6 +220,10 @@ class ClientDaemon(Daemon):
             if link.socket is None:
                 continue
             result = link.socket.send(data, datagram_bytes)
+            if link.socket.took_error:
+                link.socket.took_error = False
+                self.loop.remove_reader(link.socket.fileno())
+                self.watch(link.socket.fileno(), self._reader(link))
             if result is not SendResult.OK:
                 self._send_failed(link, result)
 
@@ -230,6 +248,7 @@ class ClientDaemon(Daemon):
 
     def _note(self, event: Event) -> None:
         log_event(event)
+        self._routes.note(event)
         if isinstance(event, MtuAgreed) and self._device is not None:
             self._device.set_mtu(event.mtu)
 

@@ -8,6 +8,7 @@ and the read. No message here ever repeats what a file or a key option contains.
 import base64
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -36,6 +37,15 @@ def encode_key(key: bytes) -> str:
 def public_key_of(private_key: bytes) -> bytes:
     """Calculate the public key that belongs to a private one."""
     return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
+
+
+def device_mac(own_public_key: bytes, peer_public_key: bytes) -> str:
+    """Make the Ethernet address of a tunnel's device, the same after each start.
+
+    With another one, the other end's kernel would send to the old one for some ten seconds.
+    """
+    digest = hashlib.blake2s(own_public_key + peer_public_key, digest_size=5, person=b"wrrtmac")
+    return ":".join(f"{byte:02x}" for byte in b"\x02" + digest.digest())  # locally administered
 
 
 def parse_key(text: str) -> bytes:

@@ -23,19 +23,26 @@ def resolve(host: str, port: int) -> list[IPv4Address | IPv6Address]:
 class LinkSocket:
     """One link's socket, opened again whenever its interface or address comes back."""
 
-    def __init__(self, number: int, config: LinkConfig, server: list[IPv4Address | IPv6Address]):
+    def __init__(
+        self,
+        number: int,
+        config: LinkConfig,
+        server: list[IPv4Address | IPv6Address],
+        mark: int = 0,
+    ) -> None:
         self.number = number
         self.config = config
         self.socket: ClientSocket | None = None
         self.failure = ""
         self._server = server
+        self._mark = mark
 
     def open(self, port: int) -> bool:
         """Open the socket; False when that is not possible at present."""
         try:
             device, source = self._where()
             remote = self._remote(source)
-            self.socket = ClientSocket((remote, port), device, source)
+            self.socket = ClientSocket((remote, port), device, source, self._mark)
         except LinkUnavailableError as error:
             self.failure = str(error)
             return False

@@ -39,6 +39,7 @@ from .keys import (
 )
 from .options import (
     count_up,
+    is_address,
     parse_device,
     parse_link,
     parse_listen,
@@ -70,6 +71,12 @@ def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfi
     addresses = read_addresses(table.address, source)
     links = _read_links(table.link, device, source)
     bridge = read_bridge(table.bridge, device, source)
+    if table.when_down == "block" and not is_address(server_host):
+        with source.naming("server"):
+            raise ConfigError(
+                f'{quoted(server_host)} must be an address where when_down is "block": a name '
+                "would have to be asked for outside of the tunnel"
+            )
     return ClientConfig(
         server_host=server_host,
         server_port=server_port,

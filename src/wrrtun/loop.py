@@ -108,11 +108,17 @@ class Device:
     """A TAP device on the loop, and the buffers that its frames are read into."""
 
     def __init__(
-        self, name: str, addresses: tuple[IPInterface, ...], mtu: int, bridge: str | None
+        self,
+        name: str,
+        addresses: tuple[IPInterface, ...],
+        mtu: int,
+        bridge: str | None,
+        mac: str,
     ) -> None:
         self.tap = Tap(name)
         self.mtu = mtu
         with Netlink() as netlink:
+            netlink.set_mac(name, mac)
             netlink.set_mtu(name, mtu)
             netlink.set_super_frames(name, MAX_SUPER_FRAME_BYTES, MAX_BATCH_DATAGRAMS)
             netlink.set_queue(name, QUEUE_FRAMES)

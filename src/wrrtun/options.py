@@ -131,6 +131,11 @@ def parse_server(text: str) -> tuple[str, int]:
     return (bare if address is None else str(address)), parse_port(port)
 
 
+def is_address(host: str) -> bool:
+    """Tell whether a host is an address, as `parse_server` returns it, and not a name."""
+    return ":" in host or bool(_ONLY_DIGITS_AND_DOTS.fullmatch(host))
+
+
 def parse_listen(text: str) -> tuple[IPAddress | None, int]:
     """Read [ADDRESS:]PORT; no address means any, of both families."""
     if ":" not in text:

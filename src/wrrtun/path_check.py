@@ -8,15 +8,17 @@ import os
 import select
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from .config import ClientConfig
+from .config import ClientConfig, IPAddress
 from .core.errors import ConfigError, PeerError
 from .core.initiator import Initiator
 from .core.messages import LinkOffer
 from .core.seal import Suite
 from .link_socket import LinkSocket, resolve
+from .router import ClientRouter
+from .routing import MARK
 
 ATTEMPTS: Final = 4
 ATTEMPT_SECONDS: Final = 1.0
@@ -34,8 +36,21 @@ class Answer:
 
 
 def check(config: ClientConfig) -> list[Answer]:
-    """Try each link for some seconds, one after the other."""
+    """Try each link for some seconds, one after the other.
+
+    Where the configuration has routes, each line gets its rules meanwhile: without them, a strict
+    reverse path filter drops the answers on all lines but one.
+    """
     server = resolve(config.server_host, config.server_port)
+    router = ClientRouter(replace(config, when_down="wait", nat=False))
+    router.update(present=router.active, carrying=False)
+    try:
+        return _try_all(config, server, MARK if router.active else 0)
+    finally:
+        router.update(present=False, carrying=False)
+
+
+def _try_all(config: ClientConfig, server: list[IPAddress], mark: int) -> list[Answer]:
     initiator = Initiator(
         config.private_key,
         config.server_public_key,
@@ -46,7 +61,7 @@ def check(config: ClientConfig) -> list[Answer]:
     )
     answers = []
     for number, link in enumerate(config.links):
-        socket = LinkSocket(number, link, server)
+        socket = LinkSocket(number, link, server, mark)
         try:
             answers.append(_try(socket, config, initiator))
         except ConfigError as error:

@@ -12,11 +12,13 @@ from .core.server import PathFacts, Server
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
+from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
 from .loop import Daemon, Device, clock, draw, log_event
 from .report import LinkAddresses, peer_status
+from .router import ServerRouter
 from .status import Snapshot
 
 DEFAULT_LINK_MTU = 1500
@@ -40,6 +42,7 @@ class ServerDaemon(Daemon):
         self._socket: ServerSocket | None = None
         self._control: ControlSocket | None = None
         self._server: Server | None = None
+        self._router = ServerRouter()
 
     async def start(self) -> None:
         """Open the socket, the TAPs and the control socket."""
@@ -61,6 +64,7 @@ class ServerDaemon(Daemon):
             draw,
         )
         self._server = Server(responder, settings, describe, draw, clock())
+        self._router.update({peer.device: peer for peer in config.peers}, nat=config.nat)
         self.watch(self._socket.fileno(), self._receive)
 
     async def close(self) -> None:
@@ -70,6 +74,7 @@ class ServerDaemon(Daemon):
         if self._socket is not None:
             self.loop.remove_reader(self._socket.fileno())
             self._socket.close()
+        self._router.close()
         for device in self._devices.values():
             self.loop.remove_reader(device.tap.fileno())
             device.tap.close()
@@ -92,7 +97,8 @@ class ServerDaemon(Daemon):
         self.timer.set(result.deadline, now)
 
     def _open_device(self, peer: PeerConfig, mtu: int) -> None:
-        device = Device(peer.device, peer.addresses, mtu, peer.bridge)
+        mac = device_mac(public_key_of(self._config.private_key), peer.public_key)
+        device = Device(peer.device, peer.addresses, mtu, peer.bridge, mac)
         self._devices[peer.name] = device
 
         def read(now: float) -> bool:

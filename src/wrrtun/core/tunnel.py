@@ -136,6 +136,10 @@ class Tunnel:
             return None
         return session
 
+    def usable(self, now: float) -> bool:
+        """Tell whether frames can be carried: there is a key, and a link that carries."""
+        return self.sealing(now) is not None and bool(self.bond.carrying())
+
     # Frames and datagrams
 
     def submit(self, read: Buffer, now: float) -> None:

@@ -77,6 +77,8 @@ class BatchSocket:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._recvmsg_into = self._socket.recvmsg_into
         self.last_error = 0  # errno of the last send that was not OK
+        # A send took an error that the loop may have been told of: it stops watching then.
+        self.took_error = False
         self.segmented = self._try_option(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
         self._try_option(socket.IPPROTO_UDP, UDP_GRO, 1)
         for forced, usual in (
@@ -114,15 +116,12 @@ class BatchSocket:
     def _receive(
         self, buffer: Writable, ancillary_bytes: int
     ) -> tuple[int, list[tuple[int, int, bytes]], int, SocketAddress] | None:
-        # An error that an earlier send left behind comes out of a receive too, once.
-        for _attempt in range(2):
-            try:
-                return self._recvmsg_into((buffer,), ancillary_bytes)
-            except BlockingIOError:
-                return None
-            except OSError:
-                continue
-        return None
+        # An error that an earlier send left behind comes out of a receive too, once. What may lie
+        # behind it waits for the next call: the caller must know that there was an error.
+        try:
+            return self._recvmsg_into((buffer,), ancillary_bytes)
+        except OSError:
+            return None
 
     def _transmit(self, batch: Readable, segment_bytes: int, path: Path) -> None:
         """Send the batch in one call, or raise what the kernel says; 0 segment_bytes: uncut."""
@@ -142,6 +141,7 @@ class BatchSocket:
     ) -> SendResult:
         # An ICMP error that an earlier datagram caused comes out of the next send, which then
         # sends nothing. So only an error that comes again is about this batch.
+        self.took_error = True
         for _attempt in range(2):
             if RESULTS.get(error.errno or 0) is SendResult.WOULD_BLOCK:
                 break

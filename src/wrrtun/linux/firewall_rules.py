@@ -31,11 +31,10 @@ def _meta(key: Meta) -> Expression:
     return "meta", [("NFTA_META_KEY", key), ("NFTA_META_DREG", REGISTER)]
 
 
-def _compare(value: bytes, *, equal: bool = True) -> Expression:
-    operation = Cmp.NFT_CMP_EQ if equal else Cmp.NFT_CMP_NEQ
+def _compare(value: bytes) -> Expression:
     return "cmp", [
         ("NFTA_CMP_SREG", REGISTER),
-        ("NFTA_CMP_OP", operation),
+        ("NFTA_CMP_OP", Cmp.NFT_CMP_EQ),
         ("NFTA_CMP_DATA", _data(value)),
     ]
 
@@ -59,8 +58,8 @@ def _and(mask: bytes) -> Expression:
     ]
 
 
-def _device(key: Meta, name: str, *, equal: bool = True) -> list[Expression]:
-    return [_meta(key), _compare(name.encode().ljust(16, b"\0"), equal=equal)]
+def _device(key: Meta, name: str) -> list[Expression]:
+    return [_meta(key), _compare(name.encode().ljust(16, b"\0"))]
 
 
 def _address(network: Network, offsets: dict[int, int]) -> list[Expression]:
@@ -77,14 +76,24 @@ def _address(network: Network, offsets: dict[int, int]) -> list[Expression]:
 
 @dataclass(frozen=True, slots=True)
 class OutDevice:
-    """The packet leaves through this device, or not."""
+    """The packet leaves through this device."""
 
     name: str
-    equal: bool = True
 
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
-        return _device(Meta.NFT_META_OIFNAME, self.name, equal=self.equal)
+        return _device(Meta.NFT_META_OIFNAME, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class InDevice:
+    """The packet came in through this device."""
+
+    name: str
+
+    def expressions(self) -> list[Expression]:
+        """Return nftables' expressions."""
+        return _device(Meta.NFT_META_IIFNAME, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +204,7 @@ class ClampSegments:
         ]
 
 
-Part = OutDevice | Mark | From | To | Port | Verdict | Masquerade | ClampSegments
+Part = OutDevice | InDevice | Mark | From | To | Port | Verdict | Masquerade | ClampSegments
 FirewallRule = tuple[Part, ...]
 
 

@@ -1,4 +1,4 @@
-"""What changes about the machine's devices and addresses, as the kernel tells it.
+"""What changes about the machine's devices, addresses and default routes, as the kernel tells it.
 
 The loop watches `fileno()` and calls `read()` when it is ready. Nothing is decided here: a
 change is passed on whatever device it is about.
@@ -13,10 +13,14 @@ from typing import Any, Final
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
+    RTM_DELROUTE,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    RTM_NEWROUTE,
     RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE,
     RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE,
     RTMGRP_LINK,
 )
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_RUNNING, IFF_UP
@@ -68,11 +72,16 @@ class AddressRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultRouteChanged:
+    """A default route has come or gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangesLost:
     """More happened than the kernel kept for us: look at every device anew."""
 
 
-Change = LinkUp | LinkDown | AddressAdded | AddressRemoved | ChangesLost
+Change = LinkUp | LinkDown | AddressAdded | AddressRemoved | DefaultRouteChanged | ChangesLost
 
 
 class Monitor:
@@ -86,7 +95,9 @@ class Monitor:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+        addresses = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
+        routes = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE
+        self._socket.bind((0, RTMGRP_LINK | addresses | routes))
         self._marshal = MarshalRtnl()
         # The last change told of each device. Kernels send a link message for any trifle, wireless
         # ones many a second. It cannot outgrow the machine's devices.
@@ -161,4 +172,6 @@ def _change_in(message: Any) -> Change | None:
             return None
         change = AddressAdded if kind == RTM_NEWADDR else AddressRemoved
         return change(message["index"], usable[0].ip, usable[1])
+    if kind in (RTM_NEWROUTE, RTM_DELROUTE) and message["dst_len"] == 0:
+        return DefaultRouteChanged()
     return None

@@ -39,9 +39,15 @@ class ClientSocket(BatchSocket):
     """One link of a client: connected, so that only the server's datagrams come in."""
 
     def __init__(
-        self, server: tuple[Address, int], device: str | None = None, source: Address | None = None
+        self,
+        server: tuple[Address, int],
+        device: str | None = None,
+        source: Address | None = None,
+        mark: int = 0,
     ) -> None:
         """Open a fresh source port towards the server, through a device, from an address, or both.
+
+        What it sends carries `mark`, for the machine's routing rules.
 
         A port used before may meet a stale NAT entry; so a link that comes back opens a new
         socket instead of binding its old one again.
@@ -56,11 +62,22 @@ class ClientSocket(BatchSocket):
         self._segment_bytes = 0  # what UDP_SEGMENT is set to; 0: nothing is cut
         self._send_plain = self._socket.send
         try:
+            if mark:
+                self._mark(mark)
             self._attach(device, source)
             self._connect(host, port, device)
         except WrrtunError:
             self.close()
             raise
+
+    def _mark(self, mark: int) -> None:
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot mark our own packets, as routes need it: {error.strerror}; "
+                "run as root or with CAP_NET_ADMIN"
+            ) from error
 
     def _attach(self, device: str | None, source: Address | None) -> None:
         if device is not None:

@@ -1,0 +1,195 @@
+"""From nothing to a bonded home, as the README has it, and what must hold when things fail."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.netns.ends import Sniffer
+from tests.netns.household import VPS, VPS6, WEB6, Household, eventually, household
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Household]:
+    with household(tmp_path) as made:
+        yield made
+
+
+def enrol(
+    house: Household,
+    *options: str,
+    links: Sequence[str] = ("dsl:10", "lte:3"),
+    network: Sequence[str] = ("10.80.0.0/24",),
+) -> "subprocess.Popen[Any]":
+    """Do what the README says, up to the client's start; return the server."""
+    server, client = house.config("vps"), house.config("home")
+    words = [word for text in network for word in ("--network", text)]
+    house.wrrtun("vps", "server", "init", "--public", VPS, "--config", str(server), *words)
+    house.write("vps", 'socket = "sock"')
+    line = house.wrrtun("vps", "server", "invite", "home", "--config", str(server)).splitlines()[0]
+    running = house.start("vps")
+    eventually(lambda: house.status("vps"))
+    words = [word for link in links for word in ("--link", link)]
+    join = ["client", "join", "--config", str(client), *words, *options]
+    said = house.wrrtun("home", *join, stdin=line)
+    assert said.count("the server answers") == 2, said
+    house.write("home", 'socket = "sock"')
+    return running
+
+
+def leaks(house: Household, sniffers: Mapping[str, Sniffer]) -> list[bytes]:
+    """Return what left over the lines and is neither the tunnel's nor local to the wire."""
+    found = []
+    for device, sniffer in sniffers.items():
+        (link,) = house.home.iproute.get_links(house.home.index(device))
+        mac = bytes.fromhex(link.get_attr("IFLA_ADDRESS").replace(":", ""))
+        found += [p for p in sniffer.packets() if p[6:12] == mac and not is_allowed(p)]
+    return found
+
+
+def is_allowed(packet: bytes) -> bool:
+    """Tell whether a packet is ARP, local to its wire, or goes to the server's port."""
+    kind, rest = packet[12:14], packet[14:]
+    if kind == b"\x08\x06":
+        return True
+    if kind == b"\x86\xdd":
+        return rest[24:26] in (b"\xff\x02", b"\xfe\x80") or (
+            rest[6] == 58 and rest[40] in range(133, 138)
+        )
+    port = int.from_bytes(rest[22:24])
+    return (rest[9], rest[16:20], port) == (17, ip_address(VPS).packed, 51820)
+
+
+def stop(process: "subprocess.Popen[Any]") -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+
+
+def test_a_house_gets_to_the_internet_over_both_lines_and_is_as_before_afterwards(
+    house: Household,
+) -> None:
+    home, vps = house.routes("home"), house.routes("vps")
+    assert house.loads() is None  # nobody translates the home network's addresses
+    server = enrol(house)
+    client = house.start("home")
+    eventually(house.up)
+
+    assert house.loads() == house.loads("home") == VPS
+    status = house.status("home")
+    assert status is not None
+    assert min(link.sent_bytes for link in status.peers[0].links) > 0
+
+    stop(client)
+    assert house.routes("home") == home
+    assert house.loads("home") == "100.64.1.2"  # over the line again
+    stop(server)
+    assert house.routes("vps") == vps
+
+
+def test_ipv6_goes_the_same_way(house: Household) -> None:
+    enrol(house, network=("10.80.0.0/24", "fd77::/60"))
+    house.start("home")
+    eventually(house.up)
+    assert house.loads(host=WEB6) == house.loads("home", host=WEB6) == VPS6
+    assert house.loads() == VPS
+
+
+def test_what_a_crash_left_is_taken_away_and_a_line_that_dies_is_not_missed(
+    house: Household,
+) -> None:
+    before = house.routes("home")
+    enrol(house)
+    client = house.start("home")
+    eventually(house.up)
+    client.kill()
+    client.wait()
+    assert house.routes("home") != before
+    assert house.loads("home") == "100.64.1.2"
+
+    client = house.start("home")
+    eventually(house.up)
+    house.ispA.iproute.link("set", index=house.ispA.index("in"), state="down")
+    assert eventually(house.loads) == VPS
+    house.ispA.iproute.link("set", index=house.ispA.index("in"), state="up")
+    eventually(house.up)
+    stop(client)
+    assert house.routes("home") == before
+
+
+def test_a_gateway_that_changes_is_followed(house: Household) -> None:
+    enrol(house)
+    client = house.start("home")
+    eventually(house.up)
+    wanted = {"dst": "0.0.0.0/0", "gateway": "192.168.2.1", "priority": 200}
+    house.ispB.iproute.addr(
+        "add", index=house.ispB.index("in"), address="192.168.2.9", prefixlen=24
+    )
+    house.home.iproute.route("del", **wanted)
+    eventually(lambda: not house.up())
+    house.home.iproute.route("add", **wanted | {"gateway": "192.168.2.9"})
+    eventually(house.up)
+    table = [line for line in house.routes("home") if "table 7702" in line and "default" in line]
+    assert table
+    assert all("via 192.168.2.9" in line for line in table if "::" not in line)
+    stop(client)
+
+
+def test_two_lines_on_one_interface_each_have_their_own_gateway(house: Household) -> None:
+    index = house.home.index("dsl")
+    house.home.iproute.addr("add", index=index, address="192.168.7.2", prefixlen=24)
+    house.ispA.iproute.addr(
+        "add", index=house.ispA.index("in"), address="192.168.7.1", prefixlen=24
+    )
+    house.home.iproute.route("add", dst="0.0.0.0/0", gateway="192.168.7.1", oif=index, priority=300)
+    enrol(house, links=("192.168.1.2:10", "192.168.7.2:3"))
+    house.start("home")
+    eventually(house.up)
+    assert house.loads() == VPS
+    out = "\n".join(house.routes("home"))
+    assert "default via 192.168.1.1 dev dsl table 7701" in out
+    assert "default via 192.168.7.1 dev dsl table 7702" in out
+
+
+def test_with_a_kill_switch_nothing_leaves_but_the_tunnel(house: Household) -> None:
+    enrol(house, "--when-down", "block")
+    with contextlib.ExitStack() as stack:
+        lines = {name: stack.enter_context(Sniffer(house.home, name)) for name in ("dsl", "lte")}
+        client = house.start("home")
+        eventually(house.up)
+        assert house.loads() == house.loads("home") == VPS
+
+        house.internet.iproute.link("set", index=house.internet.index("vps"), state="down")
+        assert house.loads() is house.loads("home") is None
+        house.internet.iproute.link("set", index=house.internet.index("vps"), state="up")
+        assert eventually(house.loads) == VPS
+
+        client.kill()
+        client.wait()
+        assert house.loads() is house.loads("home") is house.loads("home", WEB6) is None
+        client = house.start("home")
+        eventually(house.up)
+        assert house.loads() == VPS
+        stop(client)
+        assert house.loads() is house.loads("home") is house.loads("home", WEB6) is None
+        assert leaks(house, lines) == []
+    house.wrrtun("home", "client", "unblock")
+    assert house.loads("home") == "100.64.1.2"
+
+
+def test_with_fallback_the_lines_are_used_while_the_server_is_away(house: Household) -> None:
+    server = enrol(house, "--when-down", "fallback")
+    house.start("home")
+    eventually(house.up)
+    assert eventually(house.loads) == VPS
+    stop(server)
+    eventually(lambda: house.loads() == "100.64.1.2")
+    assert house.loads("home") == "100.64.1.2"
+    house.start("vps")
+    eventually(lambda: house.loads() == VPS)
