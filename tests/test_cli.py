@@ -53,11 +53,11 @@ class Started(ModuleType):
         super().__init__("wrrtun.daemon")
         self.config: ClientConfig | ServerConfig | None = None
 
-    def run_client(self, config: ClientConfig) -> int:
+    def run_client(self, config: ClientConfig, read: object) -> int:
         self.config = config
         return 0
 
-    def run_server(self, config: ServerConfig) -> int:
+    def run_server(self, config: ServerConfig, read: object) -> int:
         self.config = config
         return 3
 

@@ -23,6 +23,8 @@ from .cli_options import end_options, given
 from .config import (
     RUN_DIRECTORY,
     STATUS_TIMEOUT_SECONDS,
+    ClientConfig,
+    ServerConfig,
     default_config_path,
     default_control_socket,
 )
@@ -125,10 +127,14 @@ def server(context: click.Context, /, config: Path | None, **options: Any) -> No
     """
     if context.invoked_subcommand is not None:
         return
-    configuration = load_server(config, given(options))
+
+    def read() -> ServerConfig:
+        return load_server(config, given(options))
+
+    configuration = read()
     from .daemon import run_server  # noqa: PLC0415
 
-    sys.exit(run_server(configuration))
+    sys.exit(run_server(configuration, read))
 
 
 @main.group(invoke_without_command=True)
@@ -151,10 +157,14 @@ def client(context: click.Context, /, config: Path | None, **options: Any) -> No
     """
     if context.invoked_subcommand is not None:
         return
-    configuration = load_client(config, given(options))
+
+    def read() -> ClientConfig:
+        return load_client(config, given(options))
+
+    configuration = read()
     from .daemon import run_client  # noqa: PLC0415
 
-    sys.exit(run_client(configuration))
+    sys.exit(run_client(configuration, read))
 
 
 for subcommand in (server_init, server_invite, server_list, server_revoke):
@@ -202,6 +212,32 @@ def status(socket: Path | None, as_json: bool) -> None:
         click.echo("\n".join(Snapshot.from_json(answer).to_text() for answer in answers), nl=False)
 
 
+@main.command()
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help=f"The daemon's control socket.  [default: every one in {RUN_DIRECTORY}]",
+)
+def reload(socket: Path | None) -> None:
+    """Have the daemons of this machine read their configuration again.
+
+    Links, weights, peers and routes are applied without losing a session; when something else has
+    changed, nothing is applied, and it says what needs a restart.
+    """
+    paths = control_sockets() if socket is None else [socket]
+    if not paths:
+        raise WrrtunError(f"no daemon runs here: there is no socket in {RUN_DIRECTORY}")
+    answers, failures = ask(paths, "reload")
+    refused = [answer for answer in answers if not answer.startswith(b"reloaded: ")]
+    for answer in answers:
+        if answer not in refused:
+            click.echo(answer.rstrip(b"\n"))
+    failures += [answer.decode(errors="replace").strip() for answer in refused]
+    if failures:
+        raise WrrtunError("; ".join(failures))
+
+
 def default_files() -> list[Path]:
     """Return the files that the daemons read when none is named."""
     return [default_config_path("client"), default_config_path("server")]
@@ -223,15 +259,15 @@ def control_sockets() -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def ask(paths: list[Path]) -> tuple[list[bytes], list[str]]:
-    """Ask each daemon for its status; return the answers, and a sentence for each without one."""
+def ask(paths: list[Path], request: str = "status") -> tuple[list[bytes], list[str]]:
+    """Ask each daemon for something; return the answers, and a sentence for each without one."""
     from .linux.control_socket import fetch  # noqa: PLC0415
 
     answers: list[bytes] = []
     failures: list[str] = []
     for path in paths:
         try:
-            answers.append(fetch(path, "status", STATUS_TIMEOUT_SECONDS))
+            answers.append(fetch(path, request, STATUS_TIMEOUT_SECONDS))
         except OSError as error:
             failures.append(f"no daemon answers at {path}: {error.strerror or error}")
     return answers, failures

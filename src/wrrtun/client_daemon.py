@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from . import __version__
-from .config import MIN_MTU, ClientConfig
+from .config import MIN_MTU, ClientConfig, IPAddress, LinkConfig
 from .core.client import Client
 from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
@@ -17,12 +17,15 @@ from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
+from .device import Device
 from .keys import device_mac, public_key_of
 from .link_socket import LinkSocket, resolve
 from .linux.control_socket import ControlSocket
+from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import Daemon, Device, clock, draw, log_event
+from .loop import Daemon, clock, draw, log_event
+from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
 from .route_keeper import RouteKeeper
 from .routing import MARK
@@ -36,26 +39,15 @@ REOPEN_SECONDS: Final = 2.0
 DEFAULT_LINK_MTU: Final = 1500
 
 
-def has_aes() -> bool:
-    """Tell whether the processor has AES instructions (x86: aes, ARMv8: aes)."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return any(
-                " aes " in f" {line.partition(':')[2].strip()} "
-                for line in file
-                if line.startswith(("flags", "Features"))
-            )
-    except OSError:
-        return True
-
-
 class ClientDaemon(Daemon):
     """Everything that `wrrtun client` runs."""
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, read_again: Callable[[], ClientConfig]) -> None:
         super().__init__()
         self._config = config
-        self._links: list[LinkSocket] = []
+        self._read_again = read_again
+        self._server: list[IPAddress] = []
+        self._links: dict[int, LinkSocket] = {}
         self._slab = Slab()
         self._device: Device | None = None
         self._control: ControlSocket | None = None
@@ -67,12 +59,11 @@ class ClientDaemon(Daemon):
         """Open the sockets, the TAP and the control socket; start the first handshake."""
         config = self._config
         self._routes.prepare()
-        server = resolve(config.server_host, config.server_port)
-        mark = MARK if self._routes.active else 0
-        self._links = [LinkSocket(n, link, server, mark) for n, link in enumerate(config.links)]
-        for link in self._links:
-            self._open(link)
-        ipv6 = server[0].version == 6
+        self._server = resolve(config.server_host, config.server_port)
+        for number, link in enumerate(config.links):
+            self._add_link(number, link)
+            self._open(self._links[number])
+        ipv6 = self._server[0].version == 6
         mtu = config.mtu or self._fitting_mtu(ipv6)
         now = clock()
         suite = {
@@ -110,7 +101,7 @@ class ClientDaemon(Daemon):
         if self._client is not None:
             self._transmit(self._client.close(clock()))
         self._routes.close()
-        for link in self._links:
+        for link in self._links.values():
             self._close(link)
         if self._monitor is not None:
             self.loop.remove_reader(self._monitor.fileno())
@@ -143,12 +134,12 @@ class ClientDaemon(Daemon):
                 link.config.rate_down_bits_per_second or 0,
                 link.config.rate_up_bits_per_second or 0,
             )
-            for link in self._links
+            for link in self._links.values()
         )
 
     def _fitting_mtu(self, ipv6: bool) -> int:
         """Return what fits every link that is there."""
-        known = [link.socket.mtu_bytes for link in self._links if link.socket is not None]
+        known = [link.socket.mtu_bytes for link in self._links.values() if link.socket is not None]
         smallest = min((mtu for mtu in known if mtu), default=DEFAULT_LINK_MTU)
         mtu = tunnel_mtu(min(smallest, DEFAULT_LINK_MTU), ipv6=ipv6)
         if mtu < MIN_MTU:
@@ -163,6 +154,34 @@ class ClientDaemon(Daemon):
         return self._client is not None and self._client.tunnel.usable(clock())
 
     # Links
+
+    def reload(self) -> str:
+        """Apply changes of links, weights and routes; what else has changed needs a restart."""
+        config = self._read_again()
+        refuse_restart(self._config, config)
+        numbered = renumber({n: link.config for n, link in self._links.items()}, config.links)
+        # A socket's mark is set before it is bound.
+        marking = bool(config.routing.networks) != bool(self._config.routing.networks)
+        self._config = config
+        for number, link in list(self._links.items()):
+            if number in numbered and not marking:
+                link.config = numbered[number]
+            else:
+                self._close(link)
+                del self._links[number]
+        added = [number for number in sorted(numbered) if number not in self._links]
+        for number in added:
+            self._add_link(number, numbered[number])
+        self._open_closed()
+        self._routes.configure(config)
+        if self._client is not None:
+            self._client.set_links(self._offers(), clock())
+            self.wake(clock())
+        return f"{len(numbered)} links, {len(added)} of them opened"
+
+    def _add_link(self, number: int, config: LinkConfig) -> None:
+        mark = MARK if self._config.routing.networks else 0
+        self._links[number] = LinkSocket(number, config, self._server, mark)
 
     def _open(self, link: LinkSocket) -> None:
         before = link.failure
@@ -199,7 +218,7 @@ class ClientDaemon(Daemon):
         self.loop.call_later(REOPEN_SECONDS, self._reopen)
 
     def _open_closed(self) -> None:
-        for link in self._links:
+        for link in self._links.values():
             if link.socket is None:
                 try:
                     self._open(link)
@@ -216,8 +235,8 @@ class ClientDaemon(Daemon):
 
     def _transmit(self, transmits: list[Transmit]) -> None:
         for number, _path, data, datagram_bytes in transmits:
-            link = self._links[number]
-            if link.socket is None:
+            link = self._links.get(number)
+            if link is None or link.socket is None:
                 continue
             result = link.socket.send(data, datagram_bytes)
             if link.socket.took_error:
@@ -254,6 +273,8 @@ class ClientDaemon(Daemon):
 
     def _answer(self, request: str) -> bytes:
         assert self._client is not None
+        if request == "reload":
+            return self.try_reload()
         if request != "status":
             raise WrrtunError(f"unknown request {request!r}")
         now = clock()
@@ -264,7 +285,7 @@ class ClientDaemon(Daemon):
                 link.socket.remote_text if link.socket else None,
                 "" if link.socket else link.failure,
             )
-            for link in self._links
+            for link in self._links.values()
         }
         peer = peer_status(self._client.tunnel, self._device, addresses, now)
         snapshot = Snapshot(

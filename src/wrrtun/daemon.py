@@ -1,24 +1,26 @@
 """The two entry points that the command line calls."""
 
+from collections.abc import Callable
+
 from .client_daemon import ClientDaemon
 from .config import ClientConfig, ServerConfig
 from .loop import run
 from .server_daemon import ServerDaemon
 
 
-def run_client(config: ClientConfig) -> int:
+def run_client(config: ClientConfig, read_again: Callable[[], ClientConfig]) -> int:
     """Run a client until it is told to stop; return the exit code."""
 
     async def main() -> int:
-        return await ClientDaemon(config).run()
+        return await ClientDaemon(config, read_again).run()
 
     return run(main)
 
 
-def run_server(config: ServerConfig) -> int:
+def run_server(config: ServerConfig, read_again: Callable[[], ServerConfig]) -> int:
     """Run a server until it is told to stop; return the exit code."""
 
     async def main() -> int:
-        return await ServerDaemon(config).run()
+        return await ServerDaemon(config, read_again).run()
 
     return run(main)

@@ -1,4 +1,4 @@
-"""What both daemons share: the loop, the clock, the timer, the TAP devices, the way out.
+"""What both daemons share: the loop, the clock, the timer, the way out.
 
 Every wake-up ends in one `poll` of the core. Its deadline arms the timer; nothing here polls by
 the clock.
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import uvloop
 
-from .config import IPInterface
+from .core.errors import WrrtunError
 from .core.events import (
     Event,
     LinkChanged,
@@ -26,24 +26,17 @@ from .core.events import (
     SessionDown,
     SessionUp,
 )
-from .core.headers import Buffer
-from .core.wire import MAX_BATCH_DATAGRAMS
-from .linux.netlink import Netlink
-from .linux.tap import Tap, TapDownError, TapGoneError
+from .device import MAX_READS
+from .linux.tap import TapGoneError
 
 log = logging.getLogger("wrrtun")
 
-BUFFER_BYTES: Final = 65_536 + 64
-# What one wake-up takes from one descriptor at most, so that no side starves.
-MAX_READS: Final = 16
 FULL_WAKE_UPS: Final = 16
-# A super-frame's datagrams, with headers and tags, fit one batch.
-MAX_SUPER_FRAME_BYTES: Final = 61_000
-QUEUE_FRAMES: Final = 1_000
 # Traffic makes no cycles, control messages (construct's contexts) some hundreds a second: with
 # this many they are collected every few seconds, and memory stays flat.
 GC_THRESHOLD: Final = 2_000
 TIMER_SECONDS: Final = 0.001  # libuv's tick
+RELOAD_FAILED: Final = "nothing is changed: "
 
 
 def clock() -> float:
@@ -104,69 +97,6 @@ class Timer:
         self._fire(clock())
 
 
-class Device:
-    """A TAP device on the loop, and the buffers that its frames are read into."""
-
-    def __init__(
-        self,
-        name: str,
-        addresses: tuple[IPInterface, ...],
-        mtu: int,
-        bridge: str | None,
-        mac: str,
-    ) -> None:
-        self.tap = Tap(name)
-        self.mtu = mtu
-        with Netlink() as netlink:
-            netlink.set_mac(name, mac)
-            netlink.set_mtu(name, mtu)
-            netlink.set_super_frames(name, MAX_SUPER_FRAME_BYTES, MAX_BATCH_DATAGRAMS)
-            netlink.set_queue(name, QUEUE_FRAMES)
-            if bridge is not None:
-                netlink.set_bridge(name, bridge)
-            netlink.set_up(name)
-            for address in addresses:
-                netlink.add_address(name, address)
-        self.lost_frames = 0
-        self.sent_bytes = 0
-        self._buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(MAX_READS)]
-        self._unused: list[memoryview] = []
-
-    def set_mtu(self, mtu: int) -> None:
-        """Change the device's MTU, if it is another one."""
-        if mtu != self.mtu:
-            self.mtu = mtu
-            with Netlink() as netlink:
-                netlink.set_mtu(self.tap.name, mtu)
-
-    def read(self) -> memoryview | None:
-        """Read one frame; the buffer is its own until `settle`."""
-        if not self._unused:
-            self._unused = self._buffers.copy()
-        buffer = self._unused[-1]
-        size = self.tap.read_into(buffer)
-        if size is None:
-            return None
-        self._unused.pop()
-        self.sent_bytes += size
-        return buffer[:size]
-
-    def settle(self) -> None:
-        """Use the buffers again: what was read has been polled for."""
-        self._unused.clear()
-
-    def write(self, vectors: list[list[Buffer]]) -> None:
-        """Hand frames to the kernel; count what it does not take."""
-        write = self.tap.write_parts
-        for vector in vectors:
-            try:
-                taken = write(vector)
-            except TapDownError:
-                taken = False
-            if not taken:
-                self.lost_frames += 1
-
-
 def log_event(event: Event) -> None:
     """Say what happened, once per event: the core makes them rare."""
     match event:
@@ -216,6 +146,23 @@ class Daemon:
         """Say goodbye and remove what was set up."""
         raise NotImplementedError
 
+    def reload(self) -> str:
+        """Read the configuration again and apply what has changed; say what that was.
+
+        WrrtunError: nothing was changed, because of what it says.
+        """
+        raise NotImplementedError
+
+    def try_reload(self) -> bytes:
+        """Do so because somebody asked; answer what came of it, on one line."""
+        try:
+            said = self.reload()
+        except WrrtunError as error:
+            log.error("reload: %s", error)
+            return f"{RELOAD_FAILED}{error}\n".encode()
+        log.info("reload: %s", said)
+        return f"reloaded: {said}\n".encode()
+
     def watch(self, descriptor: int, read: Callable[[float], bool]) -> None:
         """Call `read` while the descriptor has something, then poll the core.
 
@@ -261,6 +208,7 @@ class Daemon:
             self.loop.add_signal_handler(number, self._stop.set)
         try:
             await self.start()
+            self.loop.add_signal_handler(signal.SIGHUP, self.try_reload)
             # What is alive now stays: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from .core.bond import Bond, Member
 from .core.errors import Drop
 from .core.tunnel import Tunnel
+from .device import Device
 from .linux.tap import Offload
-from .loop import Device
 from .status import (
     DeviceStatus,
     LinkStatus,

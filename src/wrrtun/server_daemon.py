@@ -1,10 +1,12 @@
 """The server as a process: one socket, one TAP per peer, one core Server."""
 
 import ipaddress
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from . import __version__
 from .config import PeerConfig, ServerConfig
-from .core.errors import WrrtunError
+from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
 from .core.output import Transmit
 from .core.responder import PeerKey, Responder
@@ -12,11 +14,13 @@ from .core.server import PathFacts, Server
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
+from .device import Device
 from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import Daemon, Device, clock, draw, log_event
+from .loop import Daemon, clock, draw, log_event
+from .reload import compare_peers, refuse_restart
 from .report import LinkAddresses, peer_status
 from .router import ServerRouter
 from .status import Snapshot
@@ -31,17 +35,28 @@ def describe(path: object) -> PathFacts:
     return PathFacts(path_bytes(path), UDP_IPV4_BYTES if version == 4 else UDP_IPV6_BYTES)
 
 
+def _keys(peers: Iterable[PeerConfig]) -> dict[bytes, PeerKey]:
+    return {peer.public_key: PeerKey(peer.name, peer.psk) for peer in peers}
+
+
+def _mtu(peer: PeerConfig) -> int:
+    # Without a word from the client, assume IPv4: the smaller of both ends' MTUs counts.
+    return peer.mtu or tunnel_mtu(DEFAULT_LINK_MTU, ipv6=False)
+
+
 class ServerDaemon(Daemon):
     """Everything that `wrrtun server` runs."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, read_again: Callable[[], ServerConfig]) -> None:
         super().__init__()
         self._config = config
+        self._read_again = read_again
         self._slab = Slab()
         self._devices: dict[str, Device] = {}
         self._socket: ServerSocket | None = None
         self._control: ControlSocket | None = None
         self._server: Server | None = None
+        self._responder: Responder | None = None
         self._router = ServerRouter()
 
     async def start(self) -> None:
@@ -50,20 +65,11 @@ class ServerDaemon(Daemon):
         self._socket = ServerSocket(config.listen_address, config.listen_port)
         self._control = ControlSocket(config.control_socket, self._answer)
         await self._control.start()
-        life = KeyLife(config.limits.rekey_seconds, config.limits.reject_seconds)
-        settings = {}
         for peer in config.peers:
-            # Without a word from the client, assume IPv4: the smaller of both ends' MTUs counts.
-            mtu = peer.mtu or tunnel_mtu(DEFAULT_LINK_MTU, ipv6=False)
-            settings[peer.name] = TunnelSettings(mtu, life)
-            self._open_device(peer, mtu)
-        responder = Responder(
-            config.private_key,
-            draw(16),
-            {peer.public_key: PeerKey(peer.name, peer.psk) for peer in config.peers},
-            draw,
-        )
-        self._server = Server(responder, settings, describe, draw, clock())
+            self._open_device(peer)
+        self._responder = Responder(config.private_key, draw(16), _keys(config.peers), draw)
+        settings = {peer.name: self._settings(peer) for peer in config.peers}
+        self._server = Server(self._responder, settings, describe, draw, clock())
         self._router.update({peer.device: peer for peer in config.peers}, nat=config.nat)
         self.watch(self._socket.fileno(), self._receive)
 
@@ -75,9 +81,8 @@ class ServerDaemon(Daemon):
             self.loop.remove_reader(self._socket.fileno())
             self._socket.close()
         self._router.close()
-        for device in self._devices.values():
-            self.loop.remove_reader(device.tap.fileno())
-            device.tap.close()
+        for name in list(self._devices):
+            self._close_device(name)
         if self._control is not None:
             await self._control.close()
 
@@ -96,9 +101,46 @@ class ServerDaemon(Daemon):
                 self._note(event)
         self.timer.set(result.deadline, now)
 
-    def _open_device(self, peer: PeerConfig, mtu: int) -> None:
+    def reload(self) -> str:
+        """Take peers in and out; what else has changed needs a restart."""
+        assert self._server is not None
+        assert self._responder is not None
+        config = self._read_again()
+        refuse_restart(self._config, config)
+        gone, new = compare_peers(self._config.peers, config.peers)
+        now = clock()
+        for peer in gone:
+            self._server.remove_peer(peer.name, now)
+            self._close_device(peer.name)
+        failed: dict[str, ConfigError] = {}
+        for peer in new:
+            try:
+                self._open_device(peer)
+            except ConfigError as error:
+                failed[peer.name] = error
+            else:
+                self._server.add_peer(peer.name, self._settings(peer), now)
+        peers = tuple(peer for peer in config.peers if peer.name not in failed)
+        self._config = replace(config, peers=peers)
+        self._responder.set_peers(_keys(peers))
+        self._router.update({peer.device: peer for peer in peers}, nat=config.nat)
+        self.wake(now)
+        said = f"{len(peers)} peers, {len(new) - len(failed)} of them new, {len(gone)} gone"
+        return "; ".join([said, *(f"{name}: {error}" for name, error in failed.items())])
+
+    def _settings(self, peer: PeerConfig) -> TunnelSettings:
+        limits = self._config.limits
+        return TunnelSettings(_mtu(peer), KeyLife(limits.rekey_seconds, limits.reject_seconds))
+
+    def _close_device(self, name: str) -> None:
+        device = self._devices.pop(name, None)
+        if device is not None:
+            self.loop.remove_reader(device.tap.fileno())
+            device.tap.close()
+
+    def _open_device(self, peer: PeerConfig) -> None:
         mac = device_mac(public_key_of(self._config.private_key), peer.public_key)
-        device = Device(peer.device, peer.addresses, mtu, peer.bridge, mac)
+        device = Device(peer.device, peer.addresses, _mtu(peer), peer.bridge, mac)
         self._devices[peer.name] = device
 
         def read(now: float) -> bool:
@@ -135,6 +177,8 @@ class ServerDaemon(Daemon):
 
     def _answer(self, request: str) -> bytes:
         assert self._server is not None
+        if request == "reload":
+            return self.try_reload()
         if request != "status":
             raise WrrtunError(f"unknown request {request!r}")
         now = clock()

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -193,3 +194,64 @@ def test_with_fallback_the_lines_are_used_while_the_server_is_away(house: Househ
     assert house.loads("home") == "100.64.1.2"
     house.start("vps")
     eventually(lambda: house.loads() == VPS)
+
+
+def test_clients_come_and_go_while_others_stay_connected(house: Household) -> None:
+    enrol(house)
+    house.start("home")
+    eventually(house.up)
+    server = ["--config", str(house.config("vps"))]
+
+    assert "1 of them new" in house.wrrtun("vps", "server", "invite", "boat", *server)
+    status = house.status("vps")
+    assert status is not None
+    assert [(peer.name, peer.session.up) for peer in status.peers] == [
+        ("home", True),
+        ("boat", False),
+    ]
+    assert house.wrrtun("vps", "server", "list", *server).split()[:2] == ["home", "up"]
+    assert house.loads() == VPS
+
+    house.wrrtun("vps", "server", "revoke", "boat", *server)
+    assert house.up()
+    house.wrrtun("vps", "server", "revoke", "home", *server)
+    eventually(lambda: not house.up("home", links=0))
+    assert "goodbye" in house.log("home")
+
+
+def test_links_and_weights_change_without_a_new_session(house: Household) -> None:
+    enrol(house)
+    house.start("home")
+    eventually(house.up)
+    client = house.config("home")
+    sock = str(house.room / "home" / "sock")
+    original = client.read_text()
+    assert '"dsl:10", "lte:3"' in original
+
+    client.write_text(original.replace('"dsl:10", "lte:3"', '"lte:7"'))
+    assert "1 links, 0 of them opened" in house.wrrtun("home", "reload", "--socket", sock)
+    eventually(lambda: weights(house, "vps") == {1: 7.0})
+    assert weights(house, "home") == {1: 7.0}
+    assert house.loads() == VPS
+
+    client.write_text(original.replace('"lte:3"', '"lte:5"'))
+    house.wrrtun("home", "reload", "--socket", sock)
+    eventually(lambda: weights(house, "vps") == {0: 10.0, 1: 5.0})
+    eventually(house.up)
+
+    client.write_text(original.replace("51820", "51821"))
+    refused = house.home.run([sys.executable, "-m", "wrrtun", "reload", "--socket", sock], 10.0)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "server changed, which needs a restart" in refused.stderr
+    client.write_text("nonsense")
+    refused = house.home.run([sys.executable, "-m", "wrrtun", "reload", "--socket", sock], 10.0)
+    assert "nothing is changed" in refused.stderr
+    assert house.up()
+    assert "session down" not in house.log("home") + house.log("vps")
+
+
+def weights(house: Household, machine: str) -> dict[int, float]:
+    """Return the weights of a machine's links, by number."""
+    status = house.status(machine)
+    assert status is not None
+    return {link.number: link.weight for link in status.peers[0].links}

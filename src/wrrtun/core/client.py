@@ -40,6 +40,8 @@ class Client:
     ) -> None:
         self._initiator = initiator
         self._links = links
+        self._header_bytes = header_bytes
+        self._links_changed = False  # since the handshake that told the server
         self._random = random
         self._wall_clock = wall_clock
         first_seq = int.from_bytes(random(4))
@@ -55,6 +57,22 @@ class Client:
         self._attempt_at = now
         self._heard_at = now
         self._transmits: list[Transmit] = []
+
+    def set_links(self, links: tuple[LinkOffer, ...], now: float) -> None:
+        """Change the links of a running tunnel; a handshake tells the server, the session goes on.
+
+        What stays keeps its state.
+        """
+        self._links = links
+        self._links_changed = True
+        self._attempt_at = now
+        self.tunnel.set_links(
+            links,
+            {offer.number: offer.number for offer in links},
+            initiator=True,
+            header_bytes=self._header_bytes,
+            now=now,
+        )
 
     def submit(self, read: Buffer, now: float) -> None:
         """Take one TAP read; see Tunnel.submit."""
@@ -109,6 +127,7 @@ class Client:
         session = tunnel.sessions.current
         return (
             session is None
+            or self._links_changed
             or session.wants_rekey(now, tunnel.settings.key_life)
             or now - self._heard_at > SILENCE_SECONDS
         )
@@ -154,6 +173,7 @@ class Client:
         self._attempts = 0
         self._attempt_at = now
         self._heard_at = now
+        self._links_changed = False
         session = Session(established.keys, now)
         tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
         tunnel.agree_mtu(established.mtu)

@@ -63,15 +63,30 @@ class Server:
         self._describe = describe
         self._random = random
         self._sessions: dict[int, tuple[Tunnel, Session]] = {}
-        self._numbers: dict[str, set[int]] = {peer: set() for peer in settings}
+        self._numbers: dict[str, set[int]] = {}
         self._offers: dict[str, Offer] = {}  # at most one a peer
         self._transmits: list[Transmit] = []
         self._touched: set[str] = set()
         self._due: list[tuple[float, str]] = []
         self._deadlines: dict[str, float] = {}
         for peer, one in settings.items():
-            first_seq = int.from_bytes(random(4))
-            self.tunnels[peer] = Tunnel(peer, one, random, first_seq, now)
+            self.add_peer(peer, one, now)
+
+    def add_peer(self, peer: str, settings: TunnelSettings, now: float) -> None:
+        """Have a tunnel for another peer; the responder must know it too."""
+        first_seq = int.from_bytes(self._random(4))
+        self.tunnels[peer] = Tunnel(peer, settings, self._random, first_seq, now)
+        self._numbers[peer] = set()
+
+    def remove_peer(self, peer: str, now: float) -> None:
+        """Say goodbye to a peer and forget it and its sessions."""
+        tunnel = self.tunnels.pop(peer)
+        self._transmits += tunnel.close(now)
+        for number in self._numbers.pop(peer) | tunnel.sessions.local_ids:
+            self._sessions.pop(number, None)
+        self._offers.pop(peer, None)
+        self._deadlines.pop(peer, None)
+        self._touched.discard(peer)
 
     def submit(self, peer: str, read: Buffer, now: float) -> None:
         """Take one read of a peer's TAP; see Tunnel.submit."""

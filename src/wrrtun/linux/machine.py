@@ -1,4 +1,5 @@
-"""What this machine knows of the world: its own addresses, and the networks that are taken."""
+"""What this machine knows of the world: its own addresses, the networks that
+are taken, and what its processor can."""
 
 from pyroute2.netlink.rtnl import RTM_GETADDR
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -24,3 +25,16 @@ def networks_in_use() -> list[Network]:
     """Return the networks that this machine has an address in, or a route to."""
     with Routes(tag=0) as routes:
         return routes.networks()
+
+
+def has_aes() -> bool:
+    """Tell whether the processor has AES instructions (x86: aes, ARMv8: aes)."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return any(
+                " aes " in f" {line.partition(':')[2].strip()} "
+                for line in file
+                if line.startswith(("flags", "Features"))
+            )
+    except OSError:
+        return True

@@ -1,0 +1,79 @@
+"""A TAP device of the tunnel, set up, and the buffers that its frames are read into."""
+
+from typing import Final
+
+from .config import IPInterface
+from .core.headers import Buffer
+from .core.wire import MAX_BATCH_DATAGRAMS
+from .linux.netlink import Netlink
+from .linux.tap import Tap, TapDownError
+
+BUFFER_BYTES: Final = 65_536 + 64
+# A super-frame's datagrams, with headers and tags, fit one batch.
+MAX_SUPER_FRAME_BYTES: Final = 61_000
+QUEUE_FRAMES: Final = 1_000
+# What one wake-up takes from one descriptor at most, so that no side starves.
+MAX_READS: Final = 16
+
+
+class Device:
+    """A TAP device on the loop, and the buffers that its frames are read into."""
+
+    def __init__(
+        self,
+        name: str,
+        addresses: tuple[IPInterface, ...],
+        mtu: int,
+        bridge: str | None,
+        mac: str,
+    ) -> None:
+        self.tap = Tap(name)
+        self.mtu = mtu
+        with Netlink() as netlink:
+            netlink.set_mac(name, mac)
+            netlink.set_mtu(name, mtu)
+            netlink.set_super_frames(name, MAX_SUPER_FRAME_BYTES, MAX_BATCH_DATAGRAMS)
+            netlink.set_queue(name, QUEUE_FRAMES)
+            if bridge is not None:
+                netlink.set_bridge(name, bridge)
+            netlink.set_up(name)
+            for address in addresses:
+                netlink.add_address(name, address)
+        self.lost_frames = 0
+        self.sent_bytes = 0
+        self._buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(MAX_READS)]
+        self._unused: list[memoryview] = []
+
+    def set_mtu(self, mtu: int) -> None:
+        """Change the device's MTU, if it is another one."""
+        if mtu != self.mtu:
+            self.mtu = mtu
+            with Netlink() as netlink:
+                netlink.set_mtu(self.tap.name, mtu)
+
+    def read(self) -> memoryview | None:
+        """Read one frame; the buffer is its own until `settle`."""
+        if not self._unused:
+            self._unused = self._buffers.copy()
+        buffer = self._unused[-1]
+        size = self.tap.read_into(buffer)
+        if size is None:
+            return None
+        self._unused.pop()
+        self.sent_bytes += size
+        return buffer[:size]
+
+    def settle(self) -> None:
+        """Use the buffers again: what was read has been polled for."""
+        self._unused.clear()
+
+    def write(self, vectors: list[list[Buffer]]) -> None:
+        """Hand frames to the kernel; count what it does not take."""
+        write = self.tap.write_parts
+        for vector in vectors:
+            try:
+                taken = write(vector)
+            except TapDownError:
+                taken = False
+            if not taken:
+                self.lost_frames += 1
