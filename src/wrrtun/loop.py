@@ -23,6 +23,7 @@ from .core.events import (
     MtuAgreed,
     NoAnswer,
     PathChanged,
+    RateChanged,
     SessionDown,
     SessionUp,
 )
@@ -120,6 +121,8 @@ def log_event(event: Event) -> None:
                 attempts,
                 peer,
             )
+        case RateChanged(peer, link, rate):
+            log.info("link %d carries %.2f Mbit/s peer=%s", link, rate / 1e6, peer)
         case MtuAgreed(peer, mtu):
             log.debug("mtu %d peer=%s", mtu, peer)
 

@@ -156,7 +156,7 @@ def test_it_does_not_matter_that_the_two_ends_clocks_disagree(server_ahead: floa
 
 @pytest.mark.parametrize("ipv6", [False, True])
 def test_super_frames_come_out_whole_and_as_super_frames(ipv6: bool) -> None:
-    world = World([(Line(), Line())])
+    world = World([(Line(), Line())], rates=[200e6])
     world.run(1.0)
     payloads = [bytes([number]) * 30_000 for number in range(40)]
     for payload in payloads:

@@ -61,6 +61,7 @@ class World:
         life: KeyLife | None = None,
         suite: Suite = Suite.AES_256_GCM,
         server_ahead: float = 0.0,
+        weights: list[float] | None = None,
     ) -> None:
         self.random = random.Random(seed)
         self.now = 1000.0
@@ -69,9 +70,11 @@ class World:
         self.settings = TunnelSettings(MTU, life or KeyLife())
         self.lines = lines
         self.ports = [40_000 + number for number in range(len(lines))]
+        weights = weights or [0.0 if rates else 1.0] * len(lines)
+        rates = rates or [0.0] * len(lines)
         self.offers = tuple(
-            LinkOffer(number, rate / 1e6 or 1, rate / 1e6 or 1, int(rate), int(rate))
-            for number, rate in enumerate(rates or [0.0] * len(lines))
+            LinkOffer(number, weight or rate / 1e6, weight or rate / 1e6, int(rate), int(rate))
+            for number, (rate, weight) in enumerate(zip(rates, weights, strict=True))
         )
         self.reads: dict[str, list[bytes]] = {"client": [], "server": []}
         self.read_at: dict[str, list[float]] = {"client": [], "server": []}

@@ -7,12 +7,15 @@ to a new one only after a challenge came back from there (as QUIC does: RFC 9000
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from .arrivals import Arrivals
+from .flight import Flight
 from .link import Link, LinkState
 from .messages import LinkOffer
 from .pacer import Pacer
+from .rate import IDLE_SECONDS, RateFinder
 from .wire import OVERHEAD_BYTES, SEQ_MASK
 
 Path = Hashable
@@ -84,8 +87,10 @@ class Member:
         self.number = number
         self.weight = weight
         self.link = Link(number, now, peer)
-        self.rate_bits_per_second = rate_bits_per_second
-        self.pacer = Pacer(rate_bits_per_second)
+        self.finder = RateFinder(_bytes_per_second(rate_bits_per_second), now)
+        self.flight = Flight()
+        self.pacer = Pacer(None, fraction=1.0)
+        self._limit_bytes = inf
         self.check = check
         self.header_bytes = header_bytes  # UDP and IP
         self.sent_bulk_bytes = 0  # UDP payload
@@ -94,16 +99,58 @@ class Member:
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0
         self._express_at = now
+        self._bulk_at = -inf
+        self.follow(now)
 
     @property
     def path(self) -> Path | None:
         """Where datagrams go; None until the server has learned and checked it."""
         return self.check.path
 
-    def set_rate(self, rate_bits_per_second: float | None, now: float) -> None:
-        """Change what the link may carry; None: it is not paced."""
-        self.rate_bits_per_second = rate_bits_per_second
-        self.pacer.set_rate(rate_bits_per_second, now)
+    @property
+    def rate_bits_per_second(self) -> float | None:
+        """What the link can carry at the IP layer; None until it is found."""
+        return self.finder.rate * 8 if self.finder.found else None
+
+    def set_cap(self, rate_bits_per_second: float | None, now: float) -> None:
+        """Change what the operator says that the link can carry; None: nothing."""
+        self.finder.set_cap(_bytes_per_second(rate_bits_per_second))
+        self.follow(now)
+
+    def follow(self, now: float) -> None:
+        """Let the pacer do what the rate finder has come to."""
+        finder = self.finder
+        self.pacer.set_rate(finder.pace * 8 or None, now)
+        self._limit_bytes = finder.limit_bytes
+
+    def ready(self, now: float) -> bool:
+        """Tell whether bulk may be sent now."""
+        return self.flight.bytes <= self._limit_bytes and self.pacer.ready(now)
+
+    def next_time(self, now: float) -> float:
+        """Say when bulk may be sent; infinity when only a report can tell."""
+        return self.pacer.next_time(now) if self.flight.bytes <= self._limit_bytes else inf
+
+    def sent_bulk(
+        self, seq: int, count: int, payload_bytes: int, limited: bool, now: float
+    ) -> None:
+        """Note a run of bulk that leaves now, before it is charged.
+
+        `limited`: nothing is left to be sent after it.
+        """
+        if now - self._bulk_at > IDLE_SECONDS:
+            self.finder.wake(self.link.srtt, now)
+            self.follow(now)
+        self._bulk_at = now
+        self.flight.add(
+            seq,
+            count,
+            payload_bytes // count + self.header_bytes,
+            self.link.outgoing.bytes,
+            limited,
+            self.finder.pulse,
+            now,
+        )
 
     def charge(self, datagrams: int, payload_bytes: int, now: float, *, bulk: bool = False) -> None:
         """Count what goes out, in UDP payload bytes, and let the pacer know."""
@@ -193,8 +240,13 @@ class Bond:
         return bool(carrying) and all(member.rate_bits_per_second for member in carrying)
 
     def rate_bits_per_second(self) -> float:
-        """Return the sum of the known rates of the links that carry."""
-        return sum(member.rate_bits_per_second or 0.0 for member in self.carrying())
+        """Return the sum of the rates that links which carry have, or search with; 0: without."""
+        rates = [member.finder.rate * 8 for member in self.carrying()]
+        return sum(rates) if all(rates) else 0.0
+
+
+def _bytes_per_second(rate_bits_per_second: float | None) -> float | None:
+    return rate_bits_per_second / 8 if rate_bits_per_second else None
 
 
 def sending_weight(offer: LinkOffer, *, initiator: bool) -> tuple[float, float | None]:

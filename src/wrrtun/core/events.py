@@ -55,4 +55,13 @@ class NoAnswer:
     attempts: int
 
 
-Event = SessionUp | SessionDown | LinkChanged | PathChanged | MtuAgreed | NoAnswer
+@dataclass(frozen=True)
+class RateChanged:
+    """What a link can carry was found, or is another by half or more; bits/s at the IP layer."""
+
+    peer: str
+    link: int
+    rate_bits_per_second: float
+
+
+Event = RateChanged | SessionUp | SessionDown | LinkChanged | PathChanged | MtuAgreed | NoAnswer

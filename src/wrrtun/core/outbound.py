@@ -72,9 +72,9 @@ class Outbound:
         self._borrowed: list[Train] = []
         self._slabs = SlabPool()
 
-    def set_weight(self, member: Member) -> None:
-        """Take a link's weight over."""
-        self._scheduler.set_weight(member.number, member.weight)
+    def set_weight(self, member: Member, weight: float) -> None:
+        """Give a link its share of the bytes."""
+        self._scheduler.set_weight(member.number, weight)
         self._meters.setdefault(member.number, RateMeter())
 
     def remove(self, number: int) -> None:
@@ -133,7 +133,7 @@ class Outbound:
         transmits: list[Transmit] = []
         carrying = self._bond.carrying()
         while self.queue:
-            ready = [member.number for member in carrying if member.pacer.ready(now)]
+            ready = [member.number for member in carrying if member.ready(now)]
             number = self._scheduler.choose(ready)
             member = self._bond.get(number) if number is not None else None
             if member is None:
@@ -164,17 +164,14 @@ class Outbound:
 
     def resize_queue(self) -> None:
         """Bound the queue by time, with the rates as they are now."""
-        if self._bond.paced():
-            size = int(self._bond.rate_bits_per_second() / 8 * QUEUE_SECONDS)
-            self.queue.limit_bytes = max(size, QUEUE_FLOOR_BYTES)
-            self.queue.set_target(QUEUE_TARGET_SECONDS)
-        else:
-            self.queue.limit_bytes = UNPACED_QUEUE_BYTES
-            self.queue.set_target(None)
+        rate = self._bond.rate_bits_per_second()
+        size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
+        self.queue.limit_bytes = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
+        self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
 
     def next_time(self, now: float) -> float:
         """Say when a link's pacer will be ready for what is queued; infinity without a link."""
-        times = [member.pacer.next_time(now) for member in self._bond.carrying()]
+        times = [member.next_time(now) for member in self._bond.carrying()]
         return min(times, default=math.inf)
 
     def _take(self, member: Member, now: float) -> tuple[Sequence[Buffer], int, int]:
@@ -226,6 +223,7 @@ class Outbound:
         if slab is not None:
             self._slabs.lend(slab)
         size = len(batch)
+        member.sent_bulk(seq, count, size, not self.queue, now)
         self._scheduler.charge(member.number, size)
         self._meters[member.number].add(size, now)
         member.charge(count, size, now, bulk=True)

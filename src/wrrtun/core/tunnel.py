@@ -91,8 +91,8 @@ class Tunnel:
                 member = Member(self.peer, offer.number, weight, rate, check, header_bytes, now)
                 self.bond.add(member)
             member.weight = weight
-            member.set_rate(rate, now)
-            self.outbound.set_weight(member)
+            member.set_cap(rate, now)
+            self.outbound.set_weight(member, member.weight)
         self.upkeep.due_at = now
 
     def establish(self, session: Session, boot_id: bytes, peer_next_seq: int, now: float) -> None:

@@ -22,6 +22,7 @@ from .messages import (
 )
 from .outbound import Outbound
 from .output import Outbox
+from .rates import Rates
 from .session import Session
 from .wire import Kind
 
@@ -63,6 +64,7 @@ class Upkeep:
         self._counters = counters
         self._outbox = outbox
         self._sealing = sealing
+        self._rates = Rates(peer, bond, outbound, outbox)
         self._mtu = mtu
         self.stalled_at = -math.inf  # when this end last came late to its sockets
         self._reported_at = now
@@ -134,6 +136,7 @@ class Upkeep:
             member = self._bond.get(entry.link)
             if member is not None:
                 self.note(member.link.on_report(entry.bulk_datagrams, now))
+        self._rates.on_report(report, now)
 
     def send(
         self, member: Member, message: ControlMessage, now: float, path: Path | None = None
@@ -176,9 +179,11 @@ class Upkeep:
         if received and now >= self._reported_at + self._report_seconds:
             self._report(now)
         self._inbound.update_hold(now)
+        rates_due = self._rates.tick(now)
         self._outbound.resize_queue()
         due = [member.link.deadline(now, flowing) for member in self._bond if member.path]
         due.append(now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS))
+        due.append(rates_due)
         if received:
             due.append(self._reported_at + self._report_seconds)
         self.due_at = max(min(due), now + 0.001)

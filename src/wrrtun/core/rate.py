@@ -1,0 +1,300 @@
+"""Find what one direction of a link can carry, and follow it: one RateFinder per link.
+
+    START    search: faster with every report, until the line's queue grows
+    CRUISE   just below what was found
+    PULSE    for a moment faster: does the line carry more?
+    WAIT     as CRUISE, until the other end has reported on the pulse
+    DRAIN    slower, until the line's queue is empty again
+
+Delivered rate says what a line can carry only while its queue grows: a sender that has little to
+send delivers little. So the queue (one-way delay above its base) is what decides; the delivered
+rate then says how much. Loss with a flat delay is radio loss and changes nothing.
+
+Rates are bytes a second with IP and UDP headers, times are seconds.
+"""
+
+from enum import StrEnum
+from math import inf
+from typing import Final
+
+from .flight import Sample
+from .pulse import Pulse, Verdict
+from .rate_window import (
+    ENOUGH_DATAGRAMS,
+    WIRE_BYTES,
+    History,
+    LossGauge,
+    Point,
+    QueueGauge,
+)
+
+START_DATAGRAMS: Final = 10  # a round trip: as TCP's initial window (RFC 6928)
+START_AGE_SECONDS: Final = 0.06
+CRUISE_GAIN: Final = 0.98
+CAPPED_GAIN: Final = 0.99  # a rate that someone knows needs less room for error
+DRAIN_GAIN: Final = 0.7
+DRAIN_SECONDS: Final = 0.6
+LEAST_BYTES_PER_SECOND: Final = 4_000.0
+
+# What may be under way: a round trip and what reports add to it, and a little for what a change of
+# the line needs to show itself. Without the report's interval it would cost a tenth.
+REPORT_SECONDS: Final = 0.025
+SPARE_SECONDS: Final = 0.05
+SPARE_DATAGRAMS: Final = 6
+# Without a report for this long, what is under way is lost, or reports are.
+SILENT_SECONDS: Final = 0.5
+
+FIRST_PULSE_SECONDS: Final = 0.2
+AGAIN_SECONDS: Final = 0.1  # after a pulse with too little to send
+IDLE_SECONDS: Final = 10.0
+
+
+class RateState(StrEnum):
+    """The value is the word in `wrrtun status`."""
+
+    START = "searching"
+    CRUISE = "steady"
+    PULSE = "asking"
+    WAIT = "asked"
+    DRAIN = "draining"
+
+
+class RateFinder:
+    """One direction of one link, at its sending end."""
+
+    def __init__(self, cap: float | None, now: float) -> None:
+        """Start at `cap` bytes a second and never go beyond it; None: search."""
+        self.cap = cap
+        self.state = RateState.START if cap is None else RateState.CRUISE
+        self.rate = cap or 0.0  # 0: nothing sent yet
+        self.pulse = 0  # the number of the pulse that is being sent, or 0
+        self.history = History()
+        self.gauge = QueueGauge()
+        self._pulses = Pulse()
+        self._least_round_trip = inf
+        self._until = inf  # the end of a pulse or drain
+        self._hold_until = now  # what was sent before says nothing of the queue that will be
+        self._drain_queue = inf  # when the drain began
+        self._drained_until = -inf
+        self._high = 0  # reports in a row that saw a queue
+        self._active = 0.0  # of START, while there was always something to send
+        self._losses = LossGauge()
+        self._reported_at = now
+
+    # What the link may do now
+
+    @property
+    def found(self) -> bool:
+        """Whether the rate is known."""
+        return self.state is not RateState.START
+
+    @property
+    def pace(self) -> float:
+        """How fast to send."""
+        if self.state is RateState.START:
+            return self.rate
+        if self.state is RateState.PULSE:
+            return self.rate * self._pulses.gain
+        if self.state is RateState.DRAIN:
+            return self.rate * DRAIN_GAIN
+        return self.rate * (CAPPED_GAIN if self.rate == self.cap else CRUISE_GAIN)
+
+    @property
+    def limit_bytes(self) -> float:
+        """How much bulk may be under way."""
+        trip = self._least_round_trip
+        if trip == inf:
+            return inf
+        if self.state is RateState.START:
+            return 2 * self.rate * (trip + REPORT_SECONDS) + START_DATAGRAMS * WIRE_BYTES
+        seconds = trip + REPORT_SECONDS + SPARE_SECONDS
+        return self.rate * seconds + SPARE_DATAGRAMS * WIRE_BYTES
+
+    @property
+    def asking(self) -> bool:
+        """Whether a pulse is under way: only one link at a time shall have one."""
+        return self.state in (RateState.PULSE, RateState.WAIT)
+
+    # What happens
+
+    def wake(self, round_trip: float | None, now: float) -> None:
+        """Begin, or begin again after a rest: what was found then may be no longer true."""
+        self.history.clear()
+        self._reported_at = now
+        if not self.rate:
+            self.rate = START_DATAGRAMS * WIRE_BYTES / max(round_trip or 0.1, 0.001)
+        elif self.found:
+            self._pulses.hurry(now, faster=True)
+
+    def set_cap(self, cap: float | None) -> None:
+        """Change what the operator says the line can carry."""
+        if cap == self.cap:
+            return
+        self.cap = cap
+        if cap is not None:
+            self.rate = cap
+            self._go(RateState.CRUISE, inf)
+
+    def on_report(
+        self, samples: list[Sample], received: tuple[int, int], now: float, *, stalled: bool
+    ) -> None:
+        """Learn from what the other end says of this link; `received`: bytes, bulk datagrams."""
+        self._reported_at = now
+        if not samples:
+            return
+        if stalled:
+            self.history.clear()
+        newest = samples[-1]
+        self._least_round_trip = min(self._least_round_trip, now - newest.sent_at)
+        self.history.add(Point(newest, *received))
+        self.gauge.measure(samples, now)
+        self._learn(samples)
+        if self.state is RateState.START:
+            self._search(now)
+            return
+        self._pulses.add(samples)
+        if self._congested(samples, now):
+            return
+        self._lossy(now)
+        if self.state is RateState.WAIT and self._pulses.reported(newest):
+            self._judge(now)
+
+    def tick(self, *, backlog: bool, may_ask: bool, now: float) -> bool:
+        """Do what time makes due; tell whether `clear` should be called on what is under way."""
+        if self.state is RateState.DRAIN and now >= self._until:
+            self._go(RateState.CRUISE, inf)
+            self._drained_until = now + 0.25
+        elif self.state is RateState.PULSE and now >= self._until:
+            self._go(RateState.WAIT, now + SILENT_SECONDS + self._least_round_trip)
+            self.pulse = 0
+        elif self.state is RateState.WAIT and now >= self._until:
+            self._void(now)
+        elif self.state is RateState.CRUISE and now >= self._ask_at and backlog and may_ask:
+            self._ask(now)
+        if now - self._reported_at < SILENT_SECONDS:
+            return False
+        self._reported_at = now
+        return True
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min(self._until, self._ask_at if self.state is RateState.CRUISE else inf)
+
+    @property
+    def _ask_at(self) -> float:
+        """When the next pulse is due: at its cap, a line has nothing to be asked."""
+        at_cap = self.cap is not None and self.rate >= 0.97 * self.cap
+        return inf if at_cap else self._pulses.due_at
+
+    # The rule
+
+    def _learn(self, samples: list[Sample]) -> None:
+        """Learn what an empty queue reads like, when it is known to be empty."""
+        gauge, newest = self.gauge, samples[-1]
+        if gauge.queue > 2 * gauge.threshold(self.rate):
+            return
+        flow = self.history.over(0.05)
+        slow = newest.limited and flow is not None and flow.delivered < 0.5 * self.rate
+        if slow or self._hold_until <= newest.sent_at <= self._drained_until:
+            gauge.learn(samples)
+
+    def _search(self, now: float) -> None:
+        flow = self.history.over(max(0.03, 6 * WIRE_BYTES / self.rate, 12 * self.gauge.jitter))
+        threshold = self.gauge.threshold(self.rate)
+        self._high = self._high + 1 if self.gauge.queue > threshold else 0
+        if flow is None:
+            return
+        full = self._high >= 2 or self.gauge.queue > 2 * threshold
+        short = flow.delivered < 0.92 * flow.sent or self._high >= 4
+        lossy = flow.datagrams >= ENOUGH_DATAGRAMS and self._losses.excess(flow)
+        if lossy or (full and short):
+            self._set_rate(self._losses.judge(flow, self.rate) if lossy else flow.delivered)
+            self._drain(now)
+        else:
+            # Twice what has arrived, even when that was all there was: then the pacer is no limit.
+            self._active += 0.0 if flow.limited else REPORT_SECONDS
+            faster = self.rate * 2 ** (START_AGE_SECONDS / max(self._active, START_AGE_SECONDS))
+            self.rate = max(self.rate, min(2 * flow.delivered, faster))
+
+    def _congested(self, samples: list[Sample], now: float) -> bool:
+        """Slow down if the line's queue says so; tell whether it did."""
+        gauge, newest = self.gauge, samples[-1]
+        threshold = gauge.threshold(self.rate)
+        pulsed = any(sample.pulse for sample in samples)
+        high = gauge.queue > threshold and not pulsed and newest.sent_at > self._hold_until
+        self._high = self._high + 1 if high else 0
+        sudden = max(3 * threshold, 0.03) + (0.4 * (self._pulses.gain - 1) if pulsed else 0.0)
+        before = self._drain_queue if self._drain_queue < inf else 0.0
+        if self._high < 2 and gauge.queue <= before + sudden:
+            return False
+        delivered = self.history.delivered(self.rate, gauge.jitter)
+        if delivered is None:
+            return False
+        if delivered < 0.97 * self.rate:
+            if delivered < 0.8 * self.rate:
+                self._pulses.unsettle(1.0, now)
+            self._set_rate(max(delivered, 0.2 * self.rate))
+        self._drain(now)
+        return True
+
+    def _lossy(self, now: float) -> None:
+        """Slow down if a line without much of a queue drops what is too much for it."""
+        seconds = max(0.2, ENOUGH_DATAGRAMS * WIRE_BYTES / self.rate)
+        flow = self.history.over(seconds, self._hold_until)
+        if flow is None or flow.datagrams < ENOUGH_DATAGRAMS:
+            return
+        rate = self._losses.judge(flow, self.rate)
+        if rate != self.rate:
+            self._set_rate(rate)
+            self._drain(now)
+
+    def _judge(self, now: float) -> None:
+        """Learn from a pulse that has been reported."""
+        verdict, rate = self._pulses.judge(self.rate, self.history, self._losses.usual)
+        if verdict is Verdict.VOID:
+            self._void(now)
+            return
+        before = self.rate
+        self._set_rate(rate)
+        if verdict is Verdict.CARRIED and self.rate > before:
+            self._pulses.succeed(now)
+            self._hold_until = now
+            self._go(RateState.CRUISE, inf)
+            return
+        self._pulses.fail(now)
+        gauge = self.gauge
+        empty = min(gauge.noise, 2 * gauge.jitter + 0.003)
+        self._drain(now, max(0.0, gauge.queue - empty))
+
+    def _void(self, now: float) -> None:
+        self._pulses.put_off(AGAIN_SECONDS, now)
+        self._hold_until = now
+        self._go(RateState.CRUISE, inf)
+
+    def _ask(self, now: float) -> None:
+        length = self._pulses.begin(self.rate, self.gauge.jitter, now)
+        self.pulse = self._pulses.number
+        self._hold_until = inf
+        self._go(RateState.PULSE, now + length)
+
+    def _drain(self, now: float, excess: float | None = None) -> None:
+        gauge = self.gauge
+        if excess is None:
+            excess = gauge.queue - max(0.3 * gauge.threshold(self.rate), gauge.noise)
+        length = min(max(excess, 0.0) / (1 - DRAIN_GAIN), DRAIN_SECONDS)
+        self._drain_queue = gauge.queue
+        self._high = 0
+        self.pulse = 0
+        self._hold_until = now + length
+        self._go(RateState.DRAIN, self._hold_until)
+        if self._pulses.due_at == inf:
+            self._pulses.put_off(FIRST_PULSE_SECONDS, now)
+
+    def _go(self, state: RateState, until: float) -> None:
+        self.state, self._until = state, until
+        if state is RateState.CRUISE:
+            self._drain_queue = inf
+
+    def _set_rate(self, rate: float) -> None:
+        self.rate = min(max(rate, LEAST_BYTES_PER_SECOND), self.cap or inf)

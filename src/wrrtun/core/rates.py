@@ -1,0 +1,72 @@
+"""The rates of all links of a tunnel: reports in, paces and weights out."""
+
+from typing import Final
+
+from .bond import Bond, Member
+from .events import RateChanged
+from .messages import Report
+from .outbound import Outbound
+from .output import Outbox
+
+# A change that is worth a line in the log.
+NOTABLE: Final = 1.5
+# Weights that differ by less are as good.
+WEIGHT_TOLERANCE: Final = 0.02
+
+
+class Rates:
+    """Lets each link's finder work, one asking at a time, and the weights follow."""
+
+    def __init__(self, peer: str, bond: Bond, outbound: Outbound, outbox: Outbox) -> None:
+        self._peer = peer
+        self._bond = bond
+        self._outbound = outbound
+        self._outbox = outbox
+        self._weights: dict[int, float] = {}
+        self._noted: dict[int, float] = {}
+
+    def on_report(self, report: Report, now: float) -> None:
+        """Learn what the other end says of what this one sends."""
+        for entry in report.links:
+            member = self._bond.get(entry.link)
+            if member is not None:
+                samples = member.flight.settle(entry.samples)
+                received = entry.wire_bytes, entry.bulk_datagrams
+                member.finder.on_report(samples, received, now, stalled=report.stalled)
+        self.tick(now)
+
+    def tick(self, now: float) -> float:
+        """Do what time makes due; return when to come back."""
+        due = now + 1.0
+        asking = any(member.finder.asking for member in self._bond)
+        backlog = len(self._outbound.queue) > 0
+        for member in self._bond:
+            finder = member.finder
+            if finder.tick(backlog=backlog, may_ask=not asking, now=now):
+                member.flight.clear()
+            asking = asking or finder.asking
+            member.follow(now)
+            if finder.deadline > now:
+                due = min(due, finder.deadline)
+            self._note(member)
+        self._weigh()
+        return due
+
+    def _weigh(self) -> None:
+        """Give each link its rate for a weight, once a rate is known."""
+        members = list(self._bond)
+        if not any(member.finder.found for member in members):
+            return
+        for member in members:
+            weight = member.finder.rate / 125_000 or member.weight
+            before = self._weights.get(member.number, 0.0)
+            if abs(weight - before) > WEIGHT_TOLERANCE * weight:
+                self._weights[member.number] = weight
+                self._outbound.set_weight(member, weight)
+
+    def _note(self, member: Member) -> None:
+        rate = member.rate_bits_per_second
+        before = self._noted.get(member.number, 0.0)
+        if rate and not before / NOTABLE < rate < before * NOTABLE:
+            self._noted[member.number] = rate
+            self._outbox.note(RateChanged(self._peer, member.number, rate))

@@ -1,0 +1,69 @@
+"""Rates are found, paced just below and followed; the wide sweep is `python -m bench.simulate`."""
+
+import pytest
+
+from tests.sim.lines import both
+from tests.sim.scenarios import SCENARIOS, Capacity, Result, Run, line, measure, share, two
+from tests.sim.world import World
+
+
+def found(result: Result) -> list[float]:
+    """Return what the server takes its links to carry, in Mbit/s."""
+    bond = result.world.tunnel("server").bond
+    return [round(member.finder.rate * 8 / 1e6, 2) for member in bond]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_from_nothing_two_lines_are_found_within_a_second_and_filled(seed: int) -> None:
+    run = Run(two(), seconds=10.0)
+    result = measure(run, seed)
+    assert result.later > 0.92
+    assert result.ping < 0.022 + 0.010
+    assert found(result) == pytest.approx([10.0, 3.0], rel=0.06)
+
+
+def test_a_configured_rate_that_is_true_is_never_lowered() -> None:
+    result = measure(Run(two(), rates=[10e6, 3e6], seconds=12.0))
+    assert found(result) == [10.0, 3.0]
+    assert result.later > 0.935
+    assert result.ping < 0.022 + 0.005
+
+
+def test_a_line_that_gives_less_than_its_configured_rate_is_followed_down_and_up_again() -> None:
+    run = Run(
+        two(), changes=[(4.0, 1, 1.0), (8.0, 1, 3.0)], rates=[10e6, 3e6], seconds=12.0, flows=2
+    )
+    result = measure(Run(run.lines, changes=run.changes[:1], rates=run.rates, seconds=7.0))
+    assert found(result) == pytest.approx([10.0, 1.0], rel=0.1)
+    result = measure(run)
+    assert found(result) == pytest.approx([10.0, 3.0], rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["jitter 10 both", "20 ms buffers", "1 s buffers"])
+def test_hard_lines_are_filled(name: str) -> None:
+    run = SCENARIOS[name]()
+    run.seconds = 10.0
+    assert measure(run).later > 0.9
+
+
+def test_a_line_that_changes_each_second_is_followed() -> None:
+    run = SCENARIOS["10 + LTE"]()
+    run.seconds = 12.0
+    result = measure(run)
+    assert share([result.flow], Capacity(run), 2.0, 12.0) > 0.86
+
+
+def test_a_line_that_rises_eightfold_is_found_within_three_seconds() -> None:
+    run = Run([line(10, 0.011), line(1, 0.060)], changes=[(4.0, 1, 8.0)], seconds=7.0, flows=4)
+    assert found(measure(run)) == pytest.approx([10.0, 8.0], rel=0.1)
+
+
+def test_on_unshaped_lines_nothing_is_found_and_weights_are_kept() -> None:
+    world = World([both(delay=0.0005), both(delay=0.0005)], weights=[10, 3])
+    world.run(1.0)
+    world.stream("server", range(10_000), 0.0001)
+    world.run(1.5)
+    assert len(world.numbers("client")) == 10_000
+    assert not any(member.finder.found for member in world.tunnel("server").bond)
+    shares = [down.bulk_bytes for _, down in world.lines]
+    assert shares[0] / sum(shares) == pytest.approx(10 / 13, rel=0.02)
