@@ -116,12 +116,16 @@ def ways(
             continue
         there = [one for one in defaults if (one.device, one.version) == (device, version)]
         ours = [one for one in there if one.source in [address.ip for address in own]]
-        ours += [one for one in there if any(one.gateway in address.network for address in own)]
+        ours += [one for one in there if _is_in(one.gateway, own)]
         if alone:
             ours += there
         if ours:
             found.append(Way(version, ours[0].gateway))
     return tuple(found)
+
+
+def _is_in(gateway: IPAddress | None, addresses: Sequence[IPInterface]) -> bool:
+    return gateway is not None and any(gateway in address.network for address in addresses)
 
 
 def client_routes(tunnel: Tunnel, lines: Iterable[Line]) -> tuple[set[Route], set[Rule]]:
