@@ -1,6 +1,7 @@
 """What a network may do to a send, done to it by a real one."""
 
 import errno
+import select
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -24,7 +25,7 @@ from tests.linux.conftest import (
     write_sysctl,
 )
 from wrrtun.core.errors import ConfigError
-from wrrtun.linux.udp import LinkUnavailableError, SendResult, ServerSocket
+from wrrtun.linux.udp import ClientSocket, LinkUnavailableError, SendResult, ServerSocket
 
 pytestmark = pytest.mark.root
 
@@ -46,6 +47,48 @@ def test_a_server_that_starts_later_is_no_error(
 
 
 @pytest.mark.parametrize("host", HOSTS)
+def refused_then_answered(wire: Wire, client: ClientSocket) -> None:
+    """Have an ICMP error, and a datagram behind it, wait in a client's socket."""
+    client.send(b"too soon", 1400)
+    wait_for(client, select.POLLERR)
+    with wire.far, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("10.1.0.2", 5001))
+        server.sendto(b"now", parse_text(client.local_text))
+    wait_for(client, select.POLLIN)
+
+
+def wait_for(client: ClientSocket, event: int) -> None:
+    poll = select.poll()
+    poll.register(client, event)
+    eventually(lambda: any(seen & event for _, seen in poll.poll(0)))
+
+
+def parse_text(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+# libuv stops watching a descriptor that had an error, so the loop must learn of each.
+
+
+def test_a_receive_tells_of_an_error_before_the_datagram_behind_it(
+    wire: Wire, client_to: MakeClient
+) -> None:
+    client = client_to("10.1.0.2", port=5001)
+    refused_then_answered(wire, client)
+    buffer = bytearray(65536)
+    assert client.receive_into(buffer) is None
+    assert client.receive_into(buffer) == (3, 3)
+    assert not client.took_error
+
+
+def test_a_send_that_takes_an_error_says_so(wire: Wire, client_to: MakeClient) -> None:
+    client = client_to("10.1.0.2", port=5001)
+    refused_then_answered(wire, client)
+    assert client.send(b"again", 1400) is SendResult.OK
+    assert client.took_error
+
+
 def test_a_deleted_device_is_gone_for_its_socket_even_when_it_is_made_again(
     host: str, wire: Wire, client_to: MakeClient
 ) -> None:

@@ -30,11 +30,11 @@ class Neighbours:
         self.to_clients: list[tuple[str, bytes]] = []
         server_key, psk = self._draw(32), self._draw(32)
         keys = {name: self._draw(32) for name in PORTS}
-        peers = {public(key): PeerKey(name, psk) for name, key in keys.items()}
-        settings = TunnelSettings(MTU)
-        responder = Responder(server_key, self._draw(16), peers, self._draw)
+        self.peers = {public(key): PeerKey(name, psk) for name, key in keys.items()}
+        self.settings = settings = TunnelSettings(MTU)
+        self.responder = Responder(server_key, self._draw(16), self.peers, self._draw)
         self.server = Server(
-            responder, dict.fromkeys(PORTS, settings), describe, self._draw, self.now
+            self.responder, dict.fromkeys(PORTS, settings), describe, self._draw, self.now
         )
         self.clients = {
             name: self._make_client(key, public(server_key), psk, settings)

@@ -75,3 +75,29 @@ def test_one_clients_goodbye_ends_its_own_session_only() -> None:
     both.send("client", "south", 77)
     both.run(5)
     assert both.received["server", "south"][-1] == 77
+
+
+def test_a_client_that_is_sent_away_is_forgotten_and_the_other_one_notices_nothing() -> None:
+    both = at_work()
+    old = both.server.tunnels["south"].sessions.local_ids
+    both.server.remove_peer("south", both.now)
+    both.responder.set_peers(
+        {key: peer for key, peer in both.peers.items() if peer.name == "north"}
+    )
+    both.run(300)
+    assert both.clients["south"].tunnel.sessions.current is None  # and its INITs are not answered
+    assert both.server.counters.drops()["unknown_peer"] > 0
+    both.send("client", "north", 77)
+    both.send("server", "north", 78)
+    both.run(2)
+    assert both.received["server", "north"][-1] == 77
+    assert both.received["client", "north"][-1] == 78
+    assert both.clients["north"].tunnel.rekeys == 0
+
+    both.server.add_peer("south", both.settings, both.now)
+    both.responder.set_peers(both.peers)
+    both.run(1000)
+    both.send("client", "south", 99)
+    both.run(2)
+    assert both.received["server", "south"][-1] == 99
+    assert not both.server.tunnels["south"].sessions.local_ids & old

@@ -1,5 +1,6 @@
 """Keys that change under traffic, ends that restart, goodbyes, and seqs that wrap."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -301,3 +302,28 @@ def test_a_peer_that_claims_an_impossible_mtu_does_not_take_ours_away() -> None:
     world.send("server", 1, size=500)
     world.run(0.2)
     assert world.numbers("client") == [1]
+
+
+def test_links_and_weights_change_under_traffic_without_a_loss() -> None:
+    world = World([both(delay=0.005), both(delay=0.040), both(delay=0.020)])
+    one, two, three = world.offers
+    world.client.set_links((one, two), world.now)
+    world.run(2.0)
+    for end in ENDS:
+        world.stream(end, range(3000), 0.003)
+    world.run(2.0)
+    world.client.set_links((replace(one, weight_down=1.0, weight_up=1.0), three), world.now)
+    world.poll("client")
+    world.run(3.0)
+    for end in ENDS:
+        assert {member.number for member in world.tunnel(end).bond} == {0, 2}
+        assert [world.state(end, link) for link in (0, 2)] == ["up", "up"]
+    assert {member.weight for member in world.tunnel("server").bond if member.number == 0} == {1.0}
+    world.client.set_links((one, two, three), world.now)
+    world.poll("client")
+    world.run(8.0)
+    for end in ENDS:
+        missing = set(range(3000)) - set(world.numbers(end))
+        # What was on its way over a link that was taken out has no link to arrive on any more.
+        assert len(missing) <= 20
+        assert world.state(end, 1) == "up"
