@@ -46,7 +46,6 @@ def test_a_server_that_starts_later_is_no_error(
     server.close()
 
 
-@pytest.mark.parametrize("host", HOSTS)
 def refused_then_answered(wire: Wire, client: ClientSocket) -> None:
     """Have an ICMP error, and a datagram behind it, wait in a client's socket."""
     client.send(b"too soon", 1400)
@@ -89,6 +88,7 @@ def test_a_send_that_takes_an_error_says_so(wire: Wire, client_to: MakeClient) -
     assert client.took_error
 
 
+@pytest.mark.parametrize("host", HOSTS)
 def test_a_deleted_device_is_gone_for_its_socket_even_when_it_is_made_again(
     host: str, wire: Wire, client_to: MakeClient
 ) -> None:
