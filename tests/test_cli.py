@@ -37,6 +37,7 @@ server_key = "{SERVER_PUBLIC}"
 key_file = "client.key"
 link = "eth0:10"
 """
+ROUTED = CLIENT_FILE + "address = '10.9.0.2/24'\n"
 SERVER_FILE = f"""
 listen = 51820
 key_file = "server.key"
@@ -272,6 +273,29 @@ def test_a_wrong_command_line_ends_in_one_sentence(
         (CLIENT_FILE.replace('"eth0:10"', '["eth0"]'), "client.toml:5: link: 'eth0' has no weight"),
         (CLIENT_FILE.replace("client.key", SECRETS[0]), "key_file: the name of a file is needed"),
         (CLIENT_FILE.replace(SERVER_PUBLIC, "x"), "server_key: not a key"),
+        (CLIENT_FILE + "route = 'all'", "client.toml:6: route: routes need an address of this end"),
+        (ROUTED + "route = 'everything'", "route: 'everything' is not a network, such as 192.168"),
+        (ROUTED + "route = '192.168.5.1/24'", "the network is 192.168.5.0/24"),
+        (ROUTED + "route = ['all', '10.0.0.0/8']", 'route: with "all", nothing else is needed'),
+        (ROUTED + "route = ['10.0.0.0/8', '10.0.0.0/8']", "'10.0.0.0/8' is given twice"),
+        (ROUTED + "route = 'fd00::/64'", "route: fd00::/64 needs an IPv6 address of this end"),
+        (ROUTED + "route = 'all'\nbridge = 'br0'", "route: a port of a bridge has no routes"),
+        (ROUTED + "via = '10.9.0.2'", "via: '10.9.0.2' is not another machine's address in the"),
+        (ROUTED + "via = 'gateway'", "via: 'gateway' is not an address, such as 10.9.0.1"),
+        (ROUTED + "via = ['10.9.0.1', '10.9.0.3']", "via: one address for IPv4 is enough"),
+        (ROUTED + "nat = 'yes'", "client.toml:7: nat: 'yes' is not true or false"),
+        (
+            ROUTED + "when_down = 'panic'",
+            'when_down: \'panic\' is not "wait", "fallback" or "block"',
+        ),
+        (ROUTED + "when_down = 'block'", "server: 'vps.example.net' must be an address where"),
+        (ROUTED + "[gateways]\neth7 = '10.0.0.1'", "client.toml:8: [gateways] 'eth7' is no link"),
+        (ROUTED + "[gateways]\neth0 = 'x'", "client.toml:8: [gateways] eth0: 'x' is not an addr"),
+        (ROUTED + "gateways = 5", "gateways: 5 is not a table: [gateways], with entries such as"),
+        (
+            CLIENT_FILE + "address = '10.9.0.2/32'\nroute = 'all'",
+            "via is missing: 10.9.0.2/32 has no other end",
+        ),
         (CLIENT_FILE + "link = 5", "client.toml: Cannot overwrite a value"),
         ("server = ", "client.toml: Invalid value"),
         ("x = " + "[" * 9999, "nested too deeply"),
@@ -282,8 +306,10 @@ def test_a_wrong_client_file_ends_in_one_sentence(
     place: Path, started: Started, text: str, why: str
 ) -> None:
     (place / "client.toml").write_text(text)
-    assert why in sentence(run("client"))
+    said = sentence(run("client"))
+    assert why in said
     assert started.config is None
+    assert sentence(run("check-config", str(place / "client.toml"))) == said
 
 
 @pytest.mark.parametrize(
@@ -310,6 +336,10 @@ def test_a_wrong_client_file_ends_in_one_sentence(
         ),
         (SERVER_FILE.replace("51820", "70000"), "server.toml:2: listen: '70000' is not a port"),
         (SERVER_FILE.replace("51820", "true"), "listen: True is not a port such as"),
+        (SERVER_FILE + "route = '10.0.0.0/8'", "peer 1: route: routes need an address of this"),
+        ("public = 'vps'\n" + SERVER_FILE, "server.toml:1: public: 'vps' has no port"),
+        ("network = '10.0.0.1/20'\n" + SERVER_FILE, "server.toml:1: network: '10.0.0.1/20' has bi"),
+        ("nat = 1\n" + SERVER_FILE, "server.toml:1: nat: 1 is not true or false"),
         ("dev = 'wrr0'", "server.toml:1: 'dev' is unknown"),
         (
             SERVER_FILE + f"dev = 'a'\n[[peer]]\nname = 'x'\npublic_key = '{CLIENT_PUBLIC}'",
@@ -327,8 +357,11 @@ def test_a_wrong_server_file_ends_in_one_sentence(
     place: Path, started: Started, text: str, why: str
 ) -> None:
     (place / "server.toml").write_text(text)
-    assert why in sentence(run("server"))
+    said = sentence(run("server"))
+    assert why in said
     assert started.config is None
+    if "[[peer]]" in text or "listen" in text:
+        assert sentence(run("check-config", str(place / "server.toml"))) == said
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ SYSCTL: dict[str, str | int] = {
     "ipv6/conf/default/accept_ra": 0,
 }
 PAGE_BYTES = 300_000
+FILE_BYTES = 5_000_000
+FILE_PORT = 81
 
 # From, its device and addresses, to, its device and addresses.
 WIRES = [
@@ -151,17 +153,41 @@ class Household:
         done = self.spaces[machine].run([sys.executable, "-c", code], PATIENCE_SECONDS)
         return done.stdout.strip() if done.returncode == 0 else None
 
+    def download(self, machine: str) -> "subprocess.Popen[str]":
+        """Start to load the file: it prints a line when half of it is there, and then its size."""
+        code = (
+            "import socket\n"
+            f"s=socket.create_connection(({WEB!r},{FILE_PORT}),20)\n"
+            "size=0; told=False\n"
+            "while (part:=s.recv(65536)):\n"
+            "    size+=len(part)\n"
+            f"    if size>{FILE_BYTES // 2} and not told: told=True; print('half',flush=True)\n"
+            "print(size)"
+        )
+        return self.spaces[machine].popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
-# Says who asks, and sends a page.
+
+# Says who asks, and sends a page; on the other port a file, over a few seconds.
 SITE = f"""
-import socket, socketserver
+import socket, socketserver, threading, time
 class Page(socketserver.BaseRequestHandler):
     def handle(self):
         who = self.client_address[0].removeprefix("::ffff:")
         self.request.sendall(who.encode() + b" " + bytes({PAGE_BYTES}))
+class File(socketserver.BaseRequestHandler):
+    def handle(self):
+        for _ in range(100):
+            self.request.sendall(bytes({FILE_BYTES} // 100))
+            time.sleep(0.04)
 class Site(socketserver.ThreadingTCPServer):
     address_family = socket.AF_INET6
     allow_reuse_address = daemon_threads = True
+threading.Thread(target=Site(("::", {FILE_PORT}), File).serve_forever, daemon=True).start()
 Site(("::", 80), Page).serve_forever()
 """
 

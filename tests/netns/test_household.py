@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.netns.ends import Sniffer
-from tests.netns.household import VPS, VPS6, WEB6, Household, eventually, household
+from tests.netns.household import FILE_BYTES, VPS, VPS6, WEB6, Household, eventually, household
 
 pytestmark = pytest.mark.root
 
@@ -255,3 +255,29 @@ def weights(house: Household, machine: str) -> dict[int, float]:
     status = house.status(machine)
     assert status is not None
     return {link.number: link.weight for link in status.peers[0].links}
+
+
+def test_a_file_comes_whole_though_a_line_dies_while_it_comes(house: Household) -> None:
+    enrol(house)
+    house.start("home")
+    eventually(house.up)
+    download = house.download("lan")
+    assert download.stdout is not None
+    assert download.stdout.readline() == "half\n"
+    house.ispA.iproute.link("set", index=house.ispA.index("out"), state="down")
+    out, _ = download.communicate(timeout=30)
+    assert out == f"{FILE_BYTES}\n"
+    assert house.up(links=1)
+
+
+def test_both_ends_find_each_other_again_after_a_reboot(house: Household) -> None:
+    server = enrol(house)
+    client = house.start("home")
+    eventually(house.up)
+    for process in (client, server):
+        process.kill()
+        process.wait()
+    house.start("home")
+    house.start("vps")
+    eventually(house.up)
+    assert eventually(house.loads) == VPS
