@@ -59,8 +59,11 @@ class History:
         """Take a report's newest sample."""
         if self._points:
             before = self._points[-1]
-            backwards = point.received < before.received or point.sample.bulk <= before.sample.bulk
-            if backwards or point.sample.sent_at - before.sample.sent_at > GAP_SECONDS:
+            if point.sample.bulk <= before.sample.bulk:
+                return
+            # The other end has begun anew, or this one had nothing to send.
+            gap = point.sample.sent_at - before.sample.sent_at
+            if point.received < before.received or gap > GAP_SECONDS:
                 self._points.clear()
         self._points.append(point)
 
