@@ -198,7 +198,7 @@ class ClientDaemon(Daemon):
             link.close()
 
     def _reader(self, link: LinkSocket) -> Callable[[float], bool]:
-        slab, number = self._slab, link.number
+        slab, number, since = self._slab, link.number, self.wall_clock.since
 
         def one(now: float) -> bool:
             if link.socket is None or self._client is None:
@@ -207,7 +207,8 @@ class ClientDaemon(Daemon):
             if received is None:
                 return False
             size, datagram_bytes = received
-            self._client.receive(number, slab.view[:size], datagram_bytes, now, slab)
+            waited = since(link.socket.received_at, now)
+            self._client.receive(number, slab.view[:size], datagram_bytes, now, slab, waited)
             return True
 
         return one

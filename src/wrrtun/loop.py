@@ -36,6 +36,7 @@ FULL_WAKE_UPS: Final = 16
 # Traffic makes no cycles, control messages (construct's contexts) some hundreds a second: with
 # this many they are collected every few seconds, and memory stays flat.
 GC_THRESHOLD: Final = 2_000
+WALL_CLOCK_SECONDS: Final = 1.0
 TIMER_SECONDS: Final = 0.001  # libuv's tick
 RELOAD_FAILED: Final = "nothing is changed: "
 
@@ -48,6 +49,25 @@ def clock() -> float:
 def draw(count: int) -> bytes:
     """Return `count` random bytes."""
     return os.urandom(count)
+
+
+class WallClock:
+    """What the kernel's receive timestamps, in CLOCK_REALTIME, mean on our clock.
+
+    The wall clock may be set, so the difference is looked up each second.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._checked_at = -math.inf
+
+    def since(self, wall: float, now: float) -> float:
+        """Return for how many seconds something has waited; 0.0 when `wall` cannot be true."""
+        if now - self._checked_at > WALL_CLOCK_SECONDS:
+            self._ahead = time.time() - clock()
+            self._checked_at = now
+        waited = now + self._ahead - wall
+        return waited if 0.0 < waited < WALL_CLOCK_SECONDS else 0.0
 
 
 class Drain:
@@ -133,6 +153,7 @@ class Daemon:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.started = clock()
+        self.wall_clock = WallClock()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self.timer = Timer(self.loop, self.guard(self.wake))

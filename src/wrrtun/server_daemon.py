@@ -159,7 +159,8 @@ class ServerDaemon(Daemon):
         if received is None:
             return False
         size, datagram_bytes, path = received
-        self._server.receive(path, self._slab.view[:size], datagram_bytes, now, self._slab)
+        waited = self.wall_clock.since(self._socket.received_at, now)
+        self._server.receive(path, self._slab.view[:size], datagram_bytes, now, self._slab, waited)
         return True
 
     def _transmit(self, transmits: list[Transmit]) -> None:

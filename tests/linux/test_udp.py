@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import struct
+import time
 from contextlib import ExitStack
 from ipaddress import ip_address
 
@@ -207,3 +208,19 @@ def test_a_socket_that_fell_back_sends_and_answers_all_the_same(
     assert whole(received(server, size_bytes=len(BATCH))) == BATCH
     assert server.send(BATCH, 1400, path) is SendResult.OK
     assert whole(received(client, size_bytes=len(BATCH))) == BATCH
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_kernel_says_when_a_batch_came_however_late_it_is_received(
+    host: str, server: ServerSocket, client_to: MakeClient
+) -> None:
+    client = client_to(host)
+    before = time.time()
+    client.send(BATCH, 1400)
+    sent = time.time()
+    time.sleep(0.05)
+    [(_batch, _segment, path)] = received(server)
+    assert before - 0.01 <= server.received_at <= sent + 0.04
+    server.send(BATCH, 1400, path)
+    received(client)
+    assert client.received_at >= sent

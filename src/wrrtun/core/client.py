@@ -85,13 +85,17 @@ class Client:
         datagram_bytes: int,
         now: float,
         slab: Slab | None = None,
+        waited: float = 0.0,
     ) -> None:
-        """Take what one receive call on a link's socket delivered, perhaps into a slab."""
+        """Take what one receive call on a link's socket delivered, perhaps into a slab.
+
+        `waited`: for how many seconds it lay in the socket.
+        """
         for run in split(data, datagram_bytes, slab):
             if run.kind in (Kind.RESPONSE, Kind.COOKIE):
                 self._answer(bytes(run.datagrams), now)
             else:
-                self._sealed(run, link, now)
+                self._sealed(run, link, now, waited)
 
     def poll(self, now: float) -> Output:
         """Do what is due; see Tunnel.poll."""
@@ -110,7 +114,7 @@ class Client:
         """Say goodbye."""
         return self.tunnel.close(now)
 
-    def _sealed(self, run: Run, link: int, now: float) -> None:
+    def _sealed(self, run: Run, link: int, now: float, waited: float) -> None:
         counters = self.tunnel.counters
         if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
             short = len(run.datagrams) < HEADER.size
@@ -119,7 +123,7 @@ class Client:
         session = self.tunnel.sessions.find(run.session)
         if session is None:
             counters.drop(Drop.UNKNOWN_SESSION, run.count)
-        elif self.tunnel.receive(run, session, link, now):
+        elif self.tunnel.receive(run, session, link, now, waited):
             self._heard_at = now
 
     def _wants_handshake(self, now: float) -> bool:

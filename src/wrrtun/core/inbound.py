@@ -38,10 +38,19 @@ class Inbound:
         self._waits = [0.0, 0.0]
         self._waits_since = 0.0
 
-    def frames(self, session: Session, member: Member, run: Run, in_order: bool, now: float) -> int:
+    def frames(
+        self,
+        session: Session,
+        member: Member,
+        run: Run,
+        in_order: bool,
+        now: float,
+        waited: float = 0.0,
+    ) -> int:
         """Take a run of bulk or express; return how many datagrams were authentic.
 
         `in_order`: it came over the link that its header names, so it moves that link's floor.
+        `waited`: for how many seconds it lay in the socket.
         """
         opened = self._open(session, run)
         count = sum(one.count for one in opened)
@@ -63,7 +72,7 @@ class Inbound:
             newest = last.seq + last.count - 1 & SEQ_MASK
             self.reorder.raise_floor(member.number, newest)
             size = len(run.datagrams) + count * member.header_bytes
-            member.arrivals.add(newest, count, member.link.incoming.bytes + size, now)
+            member.arrivals.add(newest, count, member.link.incoming.bytes + size, now - waited)
         if self.reorder.waiting:
             self._infer(now)
         return count

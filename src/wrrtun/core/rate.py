@@ -19,17 +19,13 @@ from typing import Final
 
 from .flight import Sample
 from .pulse import Pulse, Verdict
-from .rate_window import (
-    ENOUGH_DATAGRAMS,
-    WIRE_BYTES,
-    History,
-    LossGauge,
-    Point,
-    QueueGauge,
-)
+from .rate_window import ENOUGH_DATAGRAMS, WIRE_BYTES, History, LossGauge, Point, QueueGauge
 
 START_DATAGRAMS: Final = 10  # a round trip: as TCP's initial window (RFC 6928)
 START_AGE_SECONDS: Final = 0.06
+# Beyond 200 Mbit/s the CPU may well be the limit, and pacing takes some of it: only when such a
+# line's queue grows it is paced.
+FAST_BYTES_PER_SECOND: Final = 25e6
 CRUISE_GAIN: Final = 0.98
 CAPPED_GAIN: Final = 0.99  # a rate that someone knows needs less room for error
 DRAIN_GAIN: Final = 0.7
@@ -90,9 +86,9 @@ class RateFinder:
 
     @property
     def pace(self) -> float:
-        """How fast to send."""
+        """How fast to send; 0.0: as fast as it goes."""
         if self.state is RateState.START:
-            return self.rate
+            return self.rate if self.rate < FAST_BYTES_PER_SECOND else 0.0
         if self.state is RateState.PULSE:
             return self.rate * self._pulses.gain
         if self.state is RateState.DRAIN:
@@ -103,7 +99,7 @@ class RateFinder:
     def limit_bytes(self) -> float:
         """How much bulk may be under way."""
         trip = self._least_round_trip
-        if trip == inf:
+        if trip == inf or not self.pace:
             return inf
         if self.state is RateState.START:
             return 2 * self.rate * (trip + REPORT_SECONDS) + START_DATAGRAMS * WIRE_BYTES
@@ -281,8 +277,8 @@ class RateFinder:
     def _drain(self, now: float, excess: float | None = None) -> None:
         gauge = self.gauge
         if excess is None:
-            excess = gauge.queue - max(0.3 * gauge.threshold(self.rate), gauge.noise)
-        length = min(max(excess, 0.0) / (1 - DRAIN_GAIN), DRAIN_SECONDS)
+            excess = max(0.0, gauge.queue - max(0.3 * gauge.threshold(self.rate), gauge.noise))
+        length = min(excess / (1 - DRAIN_GAIN), DRAIN_SECONDS)
         self._drain_queue = gauge.queue
         self._high = 0
         self.pulse = 0

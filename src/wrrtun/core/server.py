@@ -100,13 +100,14 @@ class Server:
         datagram_bytes: int,
         now: float,
         slab: Slab | None = None,
+        waited: float = 0.0,
     ) -> None:
-        """Take what one receive call delivered, perhaps into a slab."""
+        """Take what one receive call delivered, perhaps into a slab; see Client.receive."""
         for run in split(data, datagram_bytes, slab):
             if run.kind == Kind.INIT:
                 self._handshake(path, bytes(run.datagrams), now)
             else:
-                self._sealed(run, path, now)
+                self._sealed(run, path, now, waited)
 
     def poll(self, now: float) -> ServerOutput:
         """Do what is due in every tunnel that something happened to."""
@@ -148,7 +149,7 @@ class Server:
                     return
         self.counters.drop(Drop.SEND_FAILED)
 
-    def _sealed(self, run: Run, path: Path, now: float) -> None:
+    def _sealed(self, run: Run, path: Path, now: float, waited: float) -> None:
         if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
             short = len(run.datagrams) < HEADER.size
             self.counters.drop(Drop.TRUNCATED if short else Drop.UNKNOWN_TYPE, run.count)
@@ -160,7 +161,7 @@ class Server:
         tunnel, session = found
         if session is tunnel.sessions.next and session.proves(run):
             self._promote(tunnel, session, now)
-        tunnel.receive(run, session, path, now)
+        tunnel.receive(run, session, path, now, waited)
         self._touched.add(tunnel.peer)
 
     def _handshake(self, path: Path, datagram: bytes, now: float) -> None:

@@ -148,8 +148,13 @@ class Tunnel:
         if transmit is not None:
             self._outbox.transmits.append(transmit)
 
-    def receive(self, run: Run, session: Session, path: Path, now: float) -> bool:
-        """Take datagrams that name one of this tunnel's sessions; tell if any was authentic."""
+    def receive(
+        self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0
+    ) -> bool:
+        """Take datagrams that name one of this tunnel's sessions; tell if any was authentic.
+
+        `waited`: for how many seconds they lay in the socket.
+        """
         member = self.bond.get(run.link)
         if member is None:
             self.counters.drop(Drop.UNKNOWN_LINK, run.count)
@@ -162,7 +167,7 @@ class Tunnel:
             take = self.upkeep.receive
             return sum(take(session, one, member, path, now) for one in alone) > 0
         in_order = path == member.path
-        count = self.inbound.frames(session, member, run, in_order, now)
+        count = self.inbound.frames(session, member, run, in_order, now, waited)
         if count:
             credit(self.bond, member, path, count, len(run.datagrams), now)
             if run.kind == Kind.BULK:

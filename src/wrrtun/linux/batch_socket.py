@@ -15,6 +15,7 @@ device's own MTU; what ICMP claimed stands in `mtu_bytes`.
 
 import errno
 import socket
+import struct
 from enum import Enum
 from typing import Final
 
@@ -32,6 +33,8 @@ IPV6_MTU_DISCOVER: Final = 23
 IPV6_DONTFRAG: Final = 62
 SO_SNDBUFFORCE: Final = 32
 SO_RCVBUFFORCE: Final = 33
+SO_TIMESTAMPNS_NEW: Final = 64  # 64 bits on every machine; Linux 5.1
+TIMESPEC: Final = struct.Struct("=qq")
 
 # The usual 208 KB are three batches. What overflows is lost without a word.
 BUFFER_BYTES: Final = 8 << 20
@@ -77,6 +80,10 @@ class BatchSocket:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._recvmsg_into = self._socket.recvmsg_into
         self.last_error = 0  # errno of the last send that was not OK
+        # When the kernel got the last batch received: CLOCK_REALTIME, 0.0 when it does not say.
+        # What our own process keeps waiting in the socket is not the line's delay.
+        self.received_at = 0.0
+        self._try_option(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
         # A send took an error that the loop may have been told of: it stops watching then.
         self.took_error = False
         self.segmented = self._try_option(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
@@ -122,6 +129,10 @@ class BatchSocket:
             return self._recvmsg_into((buffer,), ancillary_bytes)
         except OSError:
             return None
+
+    def _note_time(self, data: bytes) -> None:
+        seconds, nanoseconds = TIMESPEC.unpack(data)
+        self.received_at = seconds + nanoseconds * 1e-9
 
     def _transmit(self, batch: Readable, segment_bytes: int, path: Path) -> None:
         """Send the batch in one call, or raise what the kernel says; 0 segment_bytes: uncut."""

@@ -10,7 +10,16 @@ from typing import Final
 
 from wrrtun.core.errors import ConfigError, WrrtunError
 
-from .batch_socket import UDP_GRO, UDP_SEGMENT, BatchSocket, Readable, SendResult, Writable
+from .batch_socket import (
+    SO_TIMESTAMPNS_NEW,
+    TIMESPEC,
+    UDP_GRO,
+    UDP_SEGMENT,
+    BatchSocket,
+    Readable,
+    SendResult,
+    Writable,
+)
 from .paths import Address, Path, socket_address_text
 
 __all__ = ["ClientSocket", "LinkUnavailableError", "SendResult", "ServerSocket"]
@@ -24,7 +33,7 @@ SEGMENT: Final = struct.Struct("=H")
 GRO: Final = struct.Struct("=i")
 PACKET_INFO_4: Final = struct.Struct("=I4s4s")  # device, our address, the header's destination
 PACKET_INFO_6: Final = struct.Struct("=16sI")  # our address, device
-CLIENT_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(GRO.size)
+CLIENT_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(GRO.size) + socket.CMSG_SPACE(TIMESPEC.size)
 SERVER_ANCILLARY_BYTES: Final = CLIENT_ANCILLARY_BYTES + socket.CMSG_SPACE(PACKET_INFO_6.size)
 CACHED_ANCILLARIES: Final = 512
 
@@ -132,10 +141,13 @@ class ClientSocket(BatchSocket):
         if received is None:
             return None
         size, ancillary, _flags, _address = received
+        segment_bytes = size or 1
         for _level, kind, data in ancillary:
             if kind == UDP_GRO and len(data) == GRO.size:
-                return size, GRO.unpack(data)[0]
-        return size, size or 1
+                segment_bytes = GRO.unpack(data)[0]
+            elif kind == SO_TIMESTAMPNS_NEW:
+                self._note_time(data)
+        return size, segment_bytes
 
     def send(self, batch: Readable, segment_bytes: int) -> SendResult:
         """Send a batch of at most 64 datagrams and 65 507 bytes, or one datagram (<= a segment)."""
@@ -215,6 +227,8 @@ class ServerSocket(BatchSocket):
                 segment_bytes = GRO.unpack(data)[0]
             elif kind == self._info_kind:
                 local = data[self._local]
+            elif kind == SO_TIMESTAMPNS_NEW:
+                self._note_time(data)
         return size, segment_bytes, Path(remote, local)
 
     def send(self, batch: Readable, segment_bytes: int, path: Path) -> SendResult:
