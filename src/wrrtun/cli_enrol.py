@@ -1,6 +1,5 @@
 """The commands that make a server, its clients, and a client: init, invite, list, revoke, join."""
 
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ from .config import (
     IPAddress,
     IPNetwork,
     default_config_path,
-    default_control_socket,
 )
 from .config_edit import Value
 from .core.errors import ConfigError
@@ -238,15 +236,9 @@ def _show_check(client: ClientConfig) -> None:
 
 
 @click.command("unblock")
-@click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="As for status.")
-def client_unblock(socket: Path | None) -> None:
+def client_unblock() -> None:
     """Lift a kill switch that a daemon with when_down = "block" has left behind."""
-    from .linux.control_socket import fetch  # noqa: PLC0415
     from .router import unblock  # noqa: PLC0415
 
-    path = socket or default_control_socket("client")
-    with contextlib.suppress(OSError):
-        fetch(path, "status", STATUS_TIMEOUT_SECONDS)
-        raise ConfigError("the client runs; stop it first, or change its when_down and reload it")
     unblock()
     click.echo("Packets may go over the lines again.")

@@ -173,11 +173,11 @@ class ClientDaemon(Daemon):
         for number in added:
             self._add_link(number, numbered[number])
         self._open_closed()
-        self._routes.configure(config)
         if self._client is not None:
             self._client.set_links(self._offers(), clock())
             self.wake(clock())
-        return f"{len(numbered)} links, {len(added)} of them opened"
+        trouble = self._routes.configure(config)
+        return f"{len(numbered)} links, {len(added)} of them opened{trouble}"
 
     def _add_link(self, number: int, config: LinkConfig) -> None:
         mark = MARK if self._config.routing.networks else 0

@@ -17,7 +17,7 @@ from .core.initiator import Initiator
 from .core.messages import LinkOffer
 from .core.seal import Suite
 from .link_socket import LinkSocket, resolve
-from .router import ClientRouter
+from .router import ClientRouter, claim_routes
 from .routing import MARK
 
 ATTEMPTS: Final = 4
@@ -42,12 +42,16 @@ def check(config: ClientConfig) -> list[Answer]:
     reverse path filter drops the answers on all lines but one.
     """
     server = resolve(config.server_host, config.server_port)
+    holder = claim_routes()
+    if holder is None or not config.routing.networks:
+        return _try_all(config, server, 0)
     router = ClientRouter(replace(config, when_down="wait", nat=False))
-    router.update(present=router.active, carrying=False)
-    try:
-        return _try_all(config, server, MARK if router.active else 0)
-    finally:
-        router.update(present=False, carrying=False)
+    with holder:
+        router.update(present=True, carrying=False)
+        try:
+            return _try_all(config, server, MARK)
+        finally:
+            router.update(present=False, carrying=False)
 
 
 def _try_all(config: ClientConfig, server: list[IPAddress], mark: int) -> list[Answer]:

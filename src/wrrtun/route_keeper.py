@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Final
 
 from .config import ClientConfig
-from .core.errors import WrrtunError
+from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, LinkChanged, SessionDown, SessionUp
-from .router import ClientRouter
+from .router import ClientRouter, claim_routes
 
 log = logging.getLogger("wrrtun")
 
@@ -33,6 +34,7 @@ class RouteKeeper:
         self._router = ClientRouter(config)
         self._usable = usable
         self._carrying = False
+        self._claim: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._losing: asyncio.TimerHandle | None = None
 
@@ -42,8 +44,15 @@ class RouteKeeper:
         return self._router.active
 
     def prepare(self) -> None:
-        """Before there is a device: set the kill switch, or take away what a crash has left."""
+        """Before there is a device: set the kill switch, or take away what a crash has left.
+
+        ConfigError when another client of this machine routes and this one shall too.
+        """
+        if not self._is_ours():
+            return
         self._router.update(present=False, carrying=False)
+        if not self.active:
+            self._let_go()
 
     def start(self) -> None:
         """The device is there; ConfigError when the machine cannot do what is configured."""
@@ -66,22 +75,46 @@ class RouteKeeper:
             elif self._losing is None:
                 self._losing = self._loop.call_later(FALLBACK_SECONDS, self._lost)
 
-    def configure(self, config: ClientConfig) -> None:
-        """Go by another configuration from now on."""
+    def configure(self, config: ClientConfig) -> str:
+        """Go by another configuration from now on; return a sentence on what failed, if it did."""
+        before = self.active
         self._config = config
         self._router.configure(config)
-        self._carrying = config.when_down != "fallback" or self._usable()
-        self._router.update(present=True, carrying=self._carrying)
+        if not (before or self.active):
+            return ""
+        try:
+            if self._is_ours():
+                self._carrying = config.when_down != "fallback" or self._usable()
+                self._router.update(present=True, carrying=self._carrying)
+        except (WrrtunError, OSError) as error:
+            return f"; routes: {error}"
+        if not self.active:
+            self._let_go()
+        return ""
 
     def close(self) -> None:
         """Take everything away but a kill switch."""
         for timer in (self._timer, self._losing):
             if timer is not None:
                 timer.cancel()
-        if self.active:
+        if self.active and self._claim is not None:
             self._try(present=False)
             if self._config.when_down == "block":
                 log.info("the kill switch stays; wrrtun client unblock lifts it")
+        self._let_go()
+
+    def _is_ours(self) -> bool:
+        """Claim the machine's routes; ConfigError when they are needed and another's."""
+        if self._claim is None:
+            self._claim = claim_routes()
+        if self._claim is None and self.active:
+            raise ConfigError("another wrrtun client of this machine routes; only one can")
+        return self._claim is not None
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def _lost(self) -> None:
         self._losing = None

@@ -6,6 +6,7 @@ is followed, and what somebody took away is put back.
 
 import contextlib
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 
@@ -13,6 +14,7 @@ from .config import ClientConfig, IPNetwork, LinkConfig, PeerConfig
 from .core.errors import ConfigError
 from .linux.firewall import let_forward, replace_table
 from .linux.firewall_rules import Chain
+from .linux.machine import claim
 from .linux.netlink import LinkInfo, Netlink
 from .linux.routes import Default, Routes
 from .routing import (
@@ -170,8 +172,20 @@ class ServerRouter(_Machine):
             self.put(SERVER_FIREWALL, ())
 
 
+def claim_routes() -> socket.socket | None:
+    """Be the one client of this machine that routes; None: another one is."""
+    return claim("wrrtun-client-routes")
+
+
 def unblock() -> None:
-    """Take away all that a client's daemon has left; none may run."""
+    """Take away all that a client's daemon has left; ConfigError while one runs."""
+    if (holder := claim_routes()) is None:
+        raise ConfigError("the client runs; stop it first, or change its when_down and reload it")
+    with holder:
+        _take_all_away()
+
+
+def _take_all_away() -> None:
     for name in (KILL_SWITCH, CLIENT_FIREWALL):
         replace_table(name, ())
     with Routes(CLIENT_TAG) as routes:

@@ -123,10 +123,14 @@ class ServerDaemon(Daemon):
         peers = tuple(peer for peer in config.peers if peer.name not in failed)
         self._config = replace(config, peers=peers)
         self._responder.set_peers(_keys(peers))
-        self._router.update({peer.device: peer for peer in peers}, nat=config.nat)
         self.wake(now)
-        said = f"{len(peers)} peers, {len(new) - len(failed)} of them new, {len(gone)} gone"
-        return "; ".join([said, *(f"{name}: {error}" for name, error in failed.items())])
+        said = [f"{len(peers)} peers, {len(new) - len(failed)} of them new, {len(gone)} gone"]
+        said += [f"{name}: {error}" for name, error in failed.items()]
+        try:
+            self._router.update({peer.device: peer for peer in peers}, nat=config.nat)
+        except ConfigError as error:
+            said.append(str(error))
+        return "; ".join(said)
 
     def _settings(self, peer: PeerConfig) -> TunnelSettings:
         limits = self._config.limits

@@ -168,6 +168,8 @@ def test_with_a_kill_switch_nothing_leaves_but_the_tunnel(house: Household) -> N
 
         house.internet.iproute.link("set", index=house.internet.index("vps"), state="down")
         assert house.loads() is house.loads("home") is None
+        refused = house.home.run([sys.executable, "-m", "wrrtun", "client", "unblock"], 10.0)
+        assert "the client runs" in refused.stderr
         house.internet.iproute.link("set", index=house.internet.index("vps"), state="up")
         assert eventually(house.loads) == VPS
 
@@ -180,7 +182,7 @@ def test_with_a_kill_switch_nothing_leaves_but_the_tunnel(house: Household) -> N
         stop(client)
         assert house.loads() is house.loads("home") is house.loads("home", WEB6) is None
         assert leaks(house, lines) == []
-    house.wrrtun("home", "client", "unblock")
+    assert house.wrrtun("home", "client", "unblock")
     assert house.loads("home") == "100.64.1.2"
 
 
@@ -281,3 +283,24 @@ def test_both_ends_find_each_other_again_after_a_reboot(house: Household) -> Non
     house.start("vps")
     eventually(house.up)
     assert eventually(house.loads) == VPS
+
+
+def test_one_client_of_a_machine_routes_and_another_one_leaves_its_routes_alone(
+    house: Household, tmp_path: Path
+) -> None:
+    enrol(house)
+    house.start("home")
+    eventually(house.up)
+    routes = house.routes("home")
+    client = house.config("home")
+    other = client.with_name("other.toml")
+    text = client.read_text().replace('"sock"', '"other"')
+    other.write_text(text + 'dev = "other0"\n')
+    words = [sys.executable, "-m", "wrrtun", "client", "--config", str(other)]
+    refused = house.home.run(words, 10.0)
+    assert "another wrrtun client of this machine routes" in refused.stderr
+
+    other.write_text("\n".join(line for line in text.splitlines() if "route" not in line))
+    with pytest.raises(subprocess.TimeoutExpired):
+        house.home.run([*words, "--dev", "other0"], 2.0)
+    assert house.routes("home") == routes

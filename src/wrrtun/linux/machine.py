@@ -1,6 +1,8 @@
 """What this machine knows of the world: its own addresses, the networks that
 are taken, and what its processor can."""
 
+import socket
+
 from pyroute2.netlink.rtnl import RTM_GETADDR
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
@@ -19,6 +21,20 @@ def addresses() -> list[Address]:
             for message in kernel.ask_all(RTM_GETADDR, ifaddrmsg())
             if (found := read_address(message)) is not None
         ]
+
+
+def claim(name: str) -> socket.socket | None:
+    """Take a name that only one process of a network namespace can have, until it is closed.
+
+    None: another one has it. The kernel gives it back when the process ends, however it does.
+    """
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        holder.bind(f"\0{name}")
+    except OSError:
+        holder.close()
+        return None
+    return holder
 
 
 def networks_in_use() -> list[Network]:
