@@ -1,9 +1,12 @@
 """Servers are made, clients invited, joined and sent away, by files alone."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from wrrtun.config_edit import add_peer, remove_peer
 from wrrtun.core.errors import ConfigError
@@ -130,6 +133,31 @@ def test_what_the_owner_wrote_stays(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     with pytest.raises(ConfigError, match="there are: none"):
         remove_peer(path, "a")
+
+
+names = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+heads = st.sampled_from(["", "listen = 5\n", "# [[peer]]\n\n", "[limits]\nrekey_seconds = 9 # s"])
+
+
+# Invariant: the peer that was added is gone, and everything else is as it was.
+@given(heads, st.lists(names, unique=True, max_size=4), names)
+def test_a_peer_that_came_and_went_changes_nothing(head: str, others: list[str], name: str) -> None:
+    assume(name not in others)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "server.toml")
+        path.write_text(head)
+        for other in others:
+            add_peer(path, {"name": other, "address": [other, "x"], "mtu": 5})
+        before = path.read_text()
+        add_peer(path, {"name": name})
+        remove_peer(path, name)
+        assert path.read_text().rstrip("\n") == before.rstrip("\n")
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot use .*: (File exists|Not a directory)"):
+        init(tmp_path / "file" / "server.toml", NewServer("1", "vps:1", NETWORKS, nat=True))
 
 
 @pytest.mark.parametrize(

@@ -111,19 +111,15 @@ def server(context: click.Context, /, config: Path | None, **options: Any) -> No
     """Serve clients on one address.
 
     \b
-    wrrtun genkey --out /etc/wrrtun/server.key
-    wrrtun server --listen 51820 --key-file /etc/wrrtun/server.key \\
-        --peer home=PUBKEY --address 10.9.0.1/24
+    wrrtun server init            # writes /etc/wrrtun/server.toml
+    wrrtun server invite home     # prints the line that the client joins with
+    wrrtun server
 
-    In /etc/wrrtun/server.toml each peer is a table:
+    Or all of it by options:
 
     \b
-    listen = 51820
-    key_file = "server.key"
-    [[peer]]
-    name = "home"
-    public_key = "..."
-    address = "10.9.0.1/24"
+    wrrtun server --listen 51820 --key-file server.key \\
+        --peer home=PUBKEY --address 10.9.0.1/24
     """
     if context.invoked_subcommand is not None:
         return
@@ -144,9 +140,14 @@ def client(context: click.Context, /, config: Path | None, **options: Any) -> No
     """Connect to a server over all the links.
 
     \b
-    wrrtun genkey --out /etc/wrrtun/client.key
+    wrrtun client join --link eth0:10mbit/1mbit --link eth1:3mbit
+    wrrtun client
+
+    Or all of it by options:
+
+    \b
     wrrtun client --server vps.example.net:51820 --server-key PUBKEY \\
-        --key-file /etc/wrrtun/client.key --address 10.9.0.2/24 \\
+        --key-file client.key --address 10.9.0.2/24 \\
         --link eth0:10mbit/1mbit --link eth1:3mbit
 
     \b

@@ -25,11 +25,12 @@ Value = str | int | bool | list[str]
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one change at a time happen in the directory of `path`."""
+    """Let one change at a time happen in the directory of `path`, which is made if need be."""
     try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise ConfigError(f"cannot open {path.parent}: {error.strerror}") from None
+        raise ConfigError(f"cannot use {path.parent}: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from .config import DEFAULT_DEVICE, IPInterface, IPNetwork, ServerConfig
-from .config_edit import Value, add_peer, locked, remove_peer, to_toml, write_new
+from .config_edit import (
+    Value,
+    add_peer,
+    locked,
+    remove_peer,
+    replace_file,
+    to_toml,
+    write_new,
+)
+from .config_file import read_text
 from .core.errors import ConfigError
 from .invitation import SECRET_BYTES, Invitation
 from .keys import encode_key, generate_key, public_key_of, read_key_file, write_key_file
@@ -59,7 +68,6 @@ def pick_networks(
 def init(path: Path, new: NewServer) -> str:
     """Write a server's file and its key beside it; return its public key."""
     parse_server(new.public)
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with locked(path):
         if path.exists():
             raise ConfigError(f"{path} exists; it is never overwritten")
@@ -117,12 +125,12 @@ def invite(
             }
             if route:
                 peer["route"] = list(route)
-            before = path.read_text()
+            before = read_text(path, may_be_missing=False) or ""
             add_peer(path, peer)
             try:
                 load_server(path, {})
             except ConfigError:
-                path.write_text(before)
+                replace_file(path, before)
                 raise
     return invitation
 
@@ -144,7 +152,6 @@ def join(
     """Write a client's file and its keys beside it."""
     if invitation.own_key and key_file is None:
         raise ConfigError("this invitation is for a key of your own: name its file by --key-file")
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with locked(path), contextlib.ExitStack() as undo:
         if path.exists():
             raise ConfigError(f"{path} exists; move it away to join anew")

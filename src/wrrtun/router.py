@@ -189,7 +189,9 @@ def _take_all_away() -> None:
     for name in (KILL_SWITCH, CLIENT_FIREWALL):
         replace_table(name, ())
     with Routes(CLIENT_TAG) as routes:
-        routes.sync((), ())
+        failures = routes.sync((), ())
+    if failures:
+        raise ConfigError("; ".join(failures))
 
 
 def _forward(networks: Sequence[IPNetwork]) -> None:
