@@ -28,11 +28,12 @@ def enrol(
     *options: str,
     links: Sequence[str] = ("dsl:10", "lte:3"),
     network: Sequence[str] = ("10.80.0.0/24",),
+    public: str = VPS,
 ) -> "subprocess.Popen[Any]":
     """Do what the README says, up to the client's start; return the server."""
     server, client = house.config("vps"), house.config("home")
     words = [word for text in network for word in ("--network", text)]
-    house.wrrtun("vps", "server", "init", "--public", VPS, "--config", str(server), *words)
+    house.wrrtun("vps", "server", "init", "--public", public, "--config", str(server), *words)
     house.write("vps", 'socket = "sock"')
     line = house.wrrtun("vps", "server", "invite", "home", "--config", str(server)).splitlines()[0]
     running = house.start("vps")
@@ -46,7 +47,7 @@ def enrol(
 
 
 def leaks(house: Household, sniffers: Mapping[str, Sniffer]) -> list[bytes]:
-    """Return what left over the lines and is neither the tunnel's nor local to the wire."""
+    """Return what ISPs got from the router and is neither the tunnel's nor local to the wire."""
     found = []
     for device, sniffer in sniffers.items():
         (link,) = house.home.iproute.get_links(house.home.index(device))
@@ -105,6 +106,14 @@ def test_ipv6_goes_the_same_way(house: Household) -> None:
     house.start("home")
     eventually(house.up)
     assert house.loads(host=WEB6) == house.loads("home", host=WEB6) == VPS6
+    assert house.loads() == VPS
+
+
+def test_a_server_with_an_ipv6_address_is_reached_over_each_line(house: Household) -> None:
+    enrol(house, public=VPS6)
+    assert f"[{VPS6}]:51820" in house.config("home").read_text()
+    house.start("home")
+    eventually(house.up)
     assert house.loads() == VPS
 
 
@@ -167,7 +176,8 @@ def test_two_lines_on_one_interface_each_have_their_own_gateway(house: Household
 def test_with_a_kill_switch_nothing_leaves_but_the_tunnel(house: Household) -> None:
     enrol(house, "--when-down", "block")
     with contextlib.ExitStack() as stack:
-        lines = {name: stack.enter_context(Sniffer(house.home, name)) for name in ("dsl", "lte")}
+        isps = {"dsl": house.ispA, "lte": house.ispB}
+        lines = {name: stack.enter_context(Sniffer(isp, "in")) for name, isp in isps.items()}
         client = house.start("home")
         eventually(house.up)
         assert house.loads() == house.loads("home") == VPS
@@ -179,6 +189,13 @@ def test_with_a_kill_switch_nothing_leaves_but_the_tunnel(house: Household) -> N
         house.internet.iproute.link("set", index=house.internet.index("vps"), state="up")
         assert eventually(house.loads) == VPS
 
+        index = house.home.index("dsl")  # with its default route, as if the modem was unplugged
+        house.home.iproute.link("set", index=index, state="down")
+        assert eventually(house.loads) == VPS
+        house.home.iproute.link("set", index=index, state="up")
+        house.home.iproute.route("add", dst="0.0.0.0/0", gateway="192.168.1.1", priority=100)
+        eventually(house.up)
+
         client.kill()
         client.wait()
         assert loads_nothing(house)
@@ -189,6 +206,18 @@ def test_with_a_kill_switch_nothing_leaves_but_the_tunnel(house: Household) -> N
         assert loads_nothing(house)
         assert leaks(house, lines) == []
     assert house.wrrtun("home", "client", "unblock")
+    assert house.loads("home") == "100.64.1.2"
+
+
+def test_a_reload_lifts_a_kill_switch(house: Household) -> None:
+    enrol(house, "--when-down", "block")
+    client = house.start("home")
+    eventually(house.up)
+    path = house.config("home")
+    path.write_text(path.read_text().replace('"block"', '"wait"'))
+    house.wrrtun("home", "reload", "--socket", str(path.with_name("sock")))
+    assert house.loads() == VPS
+    stop(client)
     assert house.loads("home") == "100.64.1.2"
 
 
