@@ -72,6 +72,20 @@ def test_both_ends_of_an_invitation_have_the_same_keys(server: Path, home: Path)
         join(home, invited(server, "again"), LINKS, {}, None)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_root_makes_in_a_daemons_directory_is_the_daemons(server: Path, home: Path) -> None:
+    for path in (server, home):
+        path.parent.mkdir(exist_ok=True)
+        for made in (path.parent, *path.parent.iterdir()):
+            os.chown(made, 65534, 65534)
+    join(home, invited(server), LINKS, {}, None)
+    for path in (server, home):
+        assert {made.stat().st_uid for made in path.parent.iterdir()} == {65534}
+    os.chown(home.with_name("client.key"), 1, 1)
+    with pytest.raises(ConfigError, match="belongs to user 1"):
+        load_client(home, {})
+
+
 def test_every_client_gets_a_network_of_its_own_and_free_ones_are_used_again(server: Path) -> None:
     for name in ("a", "b", "c"):
         invited(server, name)

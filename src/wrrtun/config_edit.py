@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from .config_file import parse_toml, read_text
 from .core.errors import ConfigError
+from .keys import write_key_file
 
 _HEADER: Final = re.compile(r"\s*\[\[?[^\[\]]+\]\]?\s*(?:#.*)?")
 MODE: Final = 0o600
@@ -45,6 +46,23 @@ def write_new(path: Path, text: str) -> None:
     replace_file(path, text)
 
 
+def write_new_key(path: Path, key: str) -> None:
+    """Create a key file beside a configuration, for whoever owns that."""
+    write_key_file(path, key)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        _give_to_owner(descriptor, path.parent)
+    finally:
+        os.close(descriptor)
+
+
+def _give_to_owner(descriptor: int, directory: Path) -> None:
+    """Where root makes a file in the directory of a daemon's user, make it that user's."""
+    if os.geteuid() == 0:
+        owner = os.stat(directory)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def replace_file(path: Path, text: str) -> None:
     """Put a whole file in the place of another, with its mode and owner."""
     try:
@@ -53,7 +71,9 @@ def replace_file(path: Path, text: str) -> None:
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
                 os.fchmod(descriptor, MODE if before is None else before.st_mode & 0o7777)
-                if before is not None and os.geteuid() == 0:
+                if before is None:
+                    _give_to_owner(descriptor, path.parent)
+                elif os.geteuid() == 0:
                     os.fchown(descriptor, before.st_uid, before.st_gid)
                 file.write(text)
                 file.flush()

@@ -22,11 +22,12 @@ from .config_edit import (
     replace_file,
     to_toml,
     write_new,
+    write_new_key,
 )
 from .config_file import read_text
 from .core.errors import ConfigError
 from .invitation import SECRET_BYTES, Invitation
-from .keys import encode_key, generate_key, public_key_of, read_key_file, write_key_file
+from .keys import encode_key, generate_key, public_key_of, read_key_file
 from .load import load_client, load_server
 from .options import parse_peer_name, parse_server
 
@@ -73,7 +74,7 @@ def init(path: Path, new: NewServer) -> str:
             raise ConfigError(f"{path} exists; it is never overwritten")
         key_file = path.with_suffix(".key")
         if not key_file.exists():
-            write_key_file(key_file, generate_key())
+            write_new_key(key_file, generate_key())
         private_key = read_key_file(key_file)
         values: dict[str, Value] = {
             "listen": int(new.listen) if new.listen.isdecimal() else new.listen,
@@ -114,7 +115,7 @@ def invite(
             own_key=public_key is not None,
         )
         psk_file = path.with_name(f"{name}.psk")
-        write_key_file(psk_file, encode_key(invitation.psk))
+        write_new_key(psk_file, encode_key(invitation.psk))
         with _undoing(psk_file):
             peer: dict[str, Value] = {
                 "name": name,
@@ -157,10 +158,10 @@ def join(
             raise ConfigError(f"{path} exists; move it away to join anew")
         if key_file is None:
             key_file = path.with_suffix(".key")
-            write_key_file(key_file, encode_key(invitation.client_key))
+            write_new_key(key_file, encode_key(invitation.client_key))
             undo.enter_context(_undoing(key_file))
         psk_file = path.with_suffix(".psk")
-        write_key_file(psk_file, encode_key(invitation.psk))
+        write_new_key(psk_file, encode_key(invitation.psk))
         undo.enter_context(_undoing(psk_file))
         host = f"[{invitation.host}]" if ":" in invitation.host else invitation.host
         values: dict[str, Value] = {
