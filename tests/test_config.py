@@ -140,11 +140,24 @@ def test_every_link_that_can_be_written_is_read_exactly(
     assert parse_link(f"{written}:{in_unit(up, up_unit)}").weight_down == up / 1000
 
 
+@pytest.mark.parametrize("text", ["eth0", "eth0:auto", "192.0.2.7", "[2001:db8::7]:auto/auto"])
+def test_a_link_without_numbers_has_its_rates_found(text: str) -> None:
+    link = parse_link(text)
+    assert (link.weight_down, link.weight_up) == (1.0, 1.0)
+    assert link.rate_down_bits_per_second is None
+    assert link.rate_up_bits_per_second is None
+
+
+def test_one_direction_may_be_given_and_the_other_found() -> None:
+    link = parse_link("eth0:auto/1mbit")
+    assert (link.rate_down_bits_per_second, link.rate_up_bits_per_second) == (None, 1_000_000)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("eth0", "'eth0' has no weight; write eth0:10"),
-        ("", "'' has no weight; write eth0:10"),
+        ("", "'' names no interface or address; write eth0"),
+        ("[2001:db8::7", "names no interface or address"),
         ("eth0:0", "alias label it needs a weight too: eth0:0:10"),
         ("eth0:0/5", "'0' is out of range"),
         ("eth0:10/0", "'0' is out of range"),
@@ -174,8 +187,7 @@ def test_every_link_that_can_be_written_is_read_exactly(
         ("300.0.2.7:10", "'300.0.2.7' is no IPv4 address"),
         ("192.0.2:10", "is no IPv4 address"),
         ("[192.0.2.7]:10", "is no IPv6 address"),
-        ("[2001:db8::7]", "has no weight"),
-        ("[2001:db8::7:10", "has no weight"),
+        ("[2001:db8::7:10", "names no interface or address"),
         ("2001:db8::7", "needs brackets, as [2001:db8::7]"),
         ("2001:db8::7:10", "needs brackets, as [2001:db8::7]"),
         ("0.0.0.0:10", "not the address of one machine"),

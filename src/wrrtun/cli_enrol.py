@@ -166,7 +166,7 @@ def _tell(path: Path) -> str:
     "--link",
     multiple=True,
     required=True,
-    metavar="WHERE:DOWN[/UP]",
+    metavar="WHERE[:DOWN[/UP]]",
     help="One internet line, as for wrrtun client; repeat it for each.",
 )
 @CONFIG

@@ -134,12 +134,14 @@ CLIENT_KEYS: Final = (
     Key(
         "link",
         f"One internet line; repeat it for each, up to {MAX_LINKS}. WHERE is an interface (eth0), "
-        "an alias label (eth0:0) or a source address (192.0.2.7, [2001:db8::7]). DOWN and UP are "
-        "its weights, its share of the bytes from and to the server. A weight with a unit "
-        f"({', '.join(RATE_UNITS)}: bits per second, k = 1000) is also the line's rate, and "
-        "traffic is kept just below it.",
-        'text such as "eth0:10", or a list of such texts',
-        metavar="WHERE:DOWN[/UP]",
+        "an alias label (eth0:0) or a source address (192.0.2.7, [2001:db8::7]). What the line "
+        "carries in each direction is found, traffic is kept just below it, and the lines share "
+        "the bytes accordingly. DOWN and UP, from and to the server, tell what is known before: a "
+        f"number with a unit ({', '.join(RATE_UNITS)}: bits per second, k = 1000) is the line's "
+        "rate, which is where it starts and is never exceeded; a bare number is a weight, its "
+        "share until a rate is found; auto, the default, is neither.",
+        'text such as "eth0" or "eth0:10mbit/1mbit", or a list of such texts',
+        metavar="WHERE[:DOWN[/UP]]",
         needed=True,
         repeated=True,
     ),

@@ -1,6 +1,6 @@
 """The text of one value, as a configuration file or the command line has it, becomes a value.
 
-    --link   WHERE:DOWN[/UP]     eth0:10   eth0:0:10mbit/1mbit   [2001:db8::7]:3
+    --link   WHERE[:DOWN[/UP]]   eth0   eth0:10   eth0:0:10mbit/1mbit   [2001:db8::7]:3
     --listen [ADDRESS:]PORT      51820     192.0.2.1:51820       [::]:51820
     --server HOST:PORT           vps.example.net:51820
     --peer   NAME=PUBKEY
@@ -46,6 +46,7 @@ _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63
 _ONLY_DIGITS_AND_DOTS: Final = re.compile(r"[0-9][0-9.]*")
 _PEER_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_PEER_NAME_CHARACTERS - 1}}}")
 _MAX_QUOTED_CHARACTERS: Final = 80
+AUTO: Final = "auto"  # the rate is found, and is the weight
 
 
 def quoted(value: object) -> str:
@@ -59,12 +60,12 @@ def quoted(value: object) -> str:
 
 
 def parse_link(text: str) -> LinkConfig:
-    """Read WHERE:DOWN[/UP]; one number counts for both directions."""
-    match = _PLACE_AND_REST.fullmatch(text)
-    if match is None:
+    """Read WHERE[:DOWN[/UP]]; one number counts for both directions, none is `auto`."""
+    match = _PLACE_AND_REST.fullmatch(text) or _PLACE_AND_REST.fullmatch(f"{text}:{AUTO}")
+    if match is None or not text:
         raise ConfigError(
-            f"{quoted(text)} has no weight; write {_example(text)}:10, "
-            f"or {_example(text)}:10mbit/1mbit to give rates"
+            f"{quoted(text)} names no interface or address; write eth0, "
+            "or eth0:10mbit/1mbit to give rates"
         )
     inside, bare, weights = match.groups()
     address = _parse_place(inside, bare, text)
@@ -245,11 +246,13 @@ def _parse_place(
 
 def _parse_weight(text: str, link: str) -> tuple[float, int | None]:
     """Read one direction: a weight, or a rate in bits per second and the weight it makes."""
+    if text == AUTO:
+        return 1.0, None
     match = _NUMBER_AND_UNIT.fullmatch(text)
     if match is None:
         raise ConfigError(
             f"{quoted(link)}: {quoted(text)} is no weight; a weight is a number above 0, "
-            "or a rate such as 10mbit"
+            "a rate such as 10mbit, or auto"
         )
     number, unit = Fraction(match[1]), match[2].lower()
     if unit and unit not in RATE_UNITS:
@@ -266,11 +269,6 @@ def _parse_weight(text: str, link: str) -> tuple[float, int | None]:
             f"{MAX_WEIGHT:.0f}, a rate as many Mbit/s"
         )
     return weight, round(number * RATE_UNITS["mbit"]) if unit else None
-
-
-def _example(text: str) -> str:
-    """Take what the user wrote for the example, if a weight may follow it."""
-    return text if _DEVICE.fullmatch(text) and len(text) <= MAX_DEVICE_NAME_BYTES else "eth0"
 
 
 def _bad_device(text: str) -> str:

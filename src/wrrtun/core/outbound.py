@@ -63,6 +63,7 @@ class Outbound:
         self.express_frames = 0
         self.bulk_frames = 0
         self.bulk_sent_at = float("-inf")
+        self.weights: dict[int, float] = {}  # as they are now: rates, once any is known
         self.queue: BulkQueue[Train] = BulkQueue(UNPACED_QUEUE_BYTES)
         self._bond = bond
         self._counters = counters
@@ -74,12 +75,14 @@ class Outbound:
 
     def set_weight(self, member: Member, weight: float) -> None:
         """Give a link its share of the bytes."""
+        self.weights[member.number] = weight
         self._scheduler.set_weight(member.number, weight)
         self._meters.setdefault(member.number, RateMeter())
 
     def remove(self, number: int) -> None:
         """Forget a link."""
         self._scheduler.remove(number)
+        del self.weights[number]
         del self._meters[number]
 
     def submit(self, read: Buffer, session: Session | None, now: float) -> Transmit | None:

@@ -124,12 +124,10 @@ class RateFinder:
 
     def set_cap(self, cap: float | None) -> None:
         """Change what the operator says the line can carry."""
-        if cap == self.cap:
-            return
-        self.cap = cap
-        if cap is not None:
+        if cap is not None and cap != self.cap:
             self.rate = cap
             self._go(RateState.CRUISE, inf)
+        self.cap = cap
 
     def on_report(
         self, samples: list[Sample], received: tuple[int, int], now: float, *, stalled: bool
@@ -231,6 +229,11 @@ class RateFinder:
             if delivered < 0.8 * self.rate:
                 self._pulses.unsettle(1.0, now)
             self._set_rate(max(delivered, 0.2 * self.rate))
+        elif self.rate != self.cap:
+            # A little too fast: what was delivered since the queue was last empty says how much.
+            slow = self.history.over(newest.sent_at - self._hold_until - 0.1, self._hold_until)
+            if slow is not None and slow.delivered > 0.9 * self.rate:
+                self._set_rate(min(self.rate, slow.delivered))
         self._drain(now)
         return True
 

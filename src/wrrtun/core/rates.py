@@ -22,7 +22,6 @@ class Rates:
         self._bond = bond
         self._outbound = outbound
         self._outbox = outbox
-        self._weights: dict[int, float] = {}
         self._noted: dict[int, float] = {}
 
     def on_report(self, report: Report, now: float) -> None:
@@ -59,9 +58,8 @@ class Rates:
             return
         for member in members:
             weight = member.finder.rate / 125_000 or member.weight
-            before = self._weights.get(member.number, 0.0)
+            before = self._outbound.weights[member.number]
             if abs(weight - before) > WEIGHT_TOLERANCE * weight:
-                self._weights[member.number] = weight
                 self._outbound.set_weight(member, weight)
 
     def _note(self, member: Member) -> None:
