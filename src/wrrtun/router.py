@@ -25,6 +25,7 @@ from .routing import (
     SERVER_TAG,
     Line,
     Tunnel,
+    Way,
     client_firewall,
     client_routes,
     kill_switch,
@@ -121,8 +122,10 @@ class ClientRouter(_Machine):
                 theirs = {address for other in sharing for address in other.addresses}
                 addresses = tuple(own for own in addresses if own not in theirs)
             gateway = self._config.gateways.get(link.where)
-            found = ways(info.name, addresses, defaults, gateway, alone=not sharing)
-            if not found and addresses:
+            found: tuple[Way, ...] = ()
+            if info.up:  # else the kernel takes no routes, and says so again and again
+                found = ways(info.name, addresses, defaults, gateway, alone=not sharing)
+            if not found and addresses and info.up:
                 troubles.append(
                     f"link {link.where} has no gateway: make a default route over "
                     f"{info.name}, or name it in [gateways]"

@@ -31,6 +31,11 @@ class Route:
     source: Address | None = None
     metric: int = 1  # never 0: IPv6 would make another number of it
 
+    def __str__(self) -> str:
+        via = f" via {self.gateway}" if self.gateway else ""
+        way = f"{via} dev {self.device}" if self.device else " unreachable"
+        return f"the route to {self.network}{way} in table {self.table}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -48,6 +53,9 @@ class Rule:
     mark: int | None = None
     unmarked: int | None = None
     specific: bool = False
+
+    def __str__(self) -> str:
+        return f"the IPv{self.version} rule {self.priority} to table {self.table}"
 
 
 def with_family(message: Any, family: int) -> Any:
