@@ -114,8 +114,8 @@ def test_a_client_with_a_key_of_its_own_tells_it_to_nobody(server: Path, home: P
 
 
 def test_a_join_that_fails_leaves_nothing(server: Path, home: Path) -> None:
-    with pytest.raises(ConfigError, match="has no weight"):
-        join(home, invited(server), ["eth0"], {}, None)
+    with pytest.raises(ConfigError, match="is no weight"):
+        join(home, invited(server), ["eth0:x"], {}, None)
     assert list(home.parent.iterdir()) == []
 
 
