@@ -85,7 +85,7 @@ def test_a_house_gets_to_the_internet_over_both_lines_and_is_as_before_afterward
 ) -> None:
     home, vps = house.routes("home"), house.routes("vps")
     assert house.loads() is None  # nobody translates the home network's addresses
-    server = enrol(house)
+    server = enrol(house, links=("dsl", "lte"))
     client = house.start("home")
     eventually(house.up)
 
