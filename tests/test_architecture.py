@@ -52,10 +52,13 @@ LAYERS = [
     {"loop"},
     {"device"},
     {"enrol"},
+    {"watch"},
     {"linux", "load", "reload", "status", "config_edit", "cli_options", "reference"},
     {"config_values", "invitation"},
     {"config_file", "config_tables", "toml_lines"},
     {"config_keys", "options"},
+    {"config_watch_keys"},
+    {"config_key"},
     {"config", "keys"},
     {"core"},
 ]

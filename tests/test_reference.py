@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from wrrtun.config_keys import PEER_OPTIONS, TABLES
-from wrrtun.config_tables import ClientTable, LimitsTable, PeerTable, ServerTable
+from wrrtun.config_tables import ClientTable, HooksTable, LimitsTable, PeerTable, ServerTable
 from wrrtun.reference import page
 
 PAGE = Path(__file__).parents[1] / "docs" / "CONFIGURATION.md"
@@ -15,6 +15,7 @@ TYPES: dict[str, type[msgspec.Struct]] = {
     "server": ServerTable,
     "peer": PeerTable,
     "limits": LimitsTable,
+    "hooks": HooksTable,
 }
 
 

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from .config import Role, default_config_path
-from .config_keys import PEER_KEYS, PEER_OPTIONS, TABLES, Key, key_of, plain
+from .config_key import Key
+from .config_keys import PEER_KEYS, PEER_OPTIONS, TABLES, key_of, plain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

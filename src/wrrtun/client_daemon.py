@@ -24,7 +24,7 @@ from .linux.control_socket import ControlSocket
 from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import Daemon, clock, draw, log_event
+from .loop import Daemon, clock, draw
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
 from .route_keeper import RouteKeeper
@@ -43,7 +43,7 @@ class ClientDaemon(Daemon):
     """Everything that `wrrtun client` runs."""
 
     def __init__(self, config: ClientConfig, read_again: Callable[[], ClientConfig]) -> None:
-        super().__init__()
+        super().__init__(config.watch, "client")
         self._config = config
         self._read_again = read_again
         self._server: list[IPAddress] = []
@@ -85,7 +85,7 @@ class ClientDaemon(Daemon):
         self._client = Client(
             initiator, self._offers(), settings, header_bytes, draw, time.time, now
         )
-        self._control = ControlSocket(config.control_socket, self._answer)
+        self._control = ControlSocket(config.control_socket, self.answer)
         await self._control.start()
         mac = device_mac(public_key_of(config.private_key), config.server_public_key)
         self._device = Device(config.device, config.addresses, mtu, config.bridge, mac)
@@ -267,17 +267,14 @@ class ClientDaemon(Daemon):
         return True
 
     def _note(self, event: Event) -> None:
-        log_event(event)
+        self.observer.note(event)
         self._routes.note(event)
         if isinstance(event, MtuAgreed) and self._device is not None:
             self._device.set_mtu(event.mtu)
 
-    def _answer(self, request: str) -> bytes:
+    def snapshot(self) -> Snapshot:
+        """Describe the tunnel."""
         assert self._client is not None
-        if request == "reload":
-            return self.try_reload()
-        if request != "status":
-            raise WrrtunError(f"unknown request {request!r}")
         now = clock()
         addresses = {
             link.number: LinkAddresses(
@@ -289,11 +286,10 @@ class ClientDaemon(Daemon):
             for link in self._links.values()
         }
         peer = peer_status(self._client.tunnel, self._device, addresses, now)
-        snapshot = Snapshot(
+        return Snapshot(
             role="client",
             version=__version__,
             uptime_seconds=now - self.started,
             peers=[peer],
             drops={},
         )
-        return snapshot.to_json()

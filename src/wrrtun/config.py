@@ -28,6 +28,7 @@ IPNetwork = IPv4Network | IPv6Network
 Cipher = Literal["auto", "aes-256-gcm", "chacha20-poly1305"]
 Role = Literal["client", "server"]
 WhenDown = Literal["wait", "fallback", "block"]
+LogFormat = Literal["text", "json"]
 
 CONFIG_DIRECTORY: Final = Path("/etc/wrrtun")
 RUN_DIRECTORY: Final = Path("/run/wrrtun")
@@ -38,6 +39,9 @@ DEFAULT_CIPHER: Final[Cipher] = "auto"
 CIPHERS: Final[tuple[str, ...]] = get_args(Cipher)
 DEFAULT_WHEN_DOWN: Final[WhenDown] = "wait"
 WHEN_DOWN: Final[tuple[str, ...]] = get_args(WhenDown)
+DEFAULT_LOG_FORMAT: Final[LogFormat] = "text"
+LOG_FORMATS: Final[tuple[str, ...]] = get_args(LogFormat)
+DEFAULT_WEB_ADDRESS: Final = IPv4Address("127.0.0.1")
 STATUS_TIMEOUT_SECONDS: Final = 3.0
 
 MAX_PORT: Final = 65_535
@@ -97,6 +101,20 @@ NO_ROUTES: Final = RoutingConfig()
 
 
 @dataclass(frozen=True)
+class WatchConfig:
+    """How a daemon is watched. `web`: where its page listens; None: nowhere.
+
+    `hooks` has a program and its arguments for each hook; without `state_directory`, sums of the
+    traffic end with the daemon.
+    """
+
+    web: tuple[IPAddress, int] | None = None
+    log_format: LogFormat = DEFAULT_LOG_FORMAT
+    hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    state_directory: Path | None = None
+
+
+@dataclass(frozen=True)
 class LinkConfig:
     """One internet line of the client: where it is bound, and its share in each direction.
 
@@ -143,6 +161,7 @@ class ServerConfig:
     nat: bool = False
     public: tuple[str, int] | None = None
     networks: tuple[IPNetwork, ...] = ()
+    watch: WatchConfig = field(default_factory=WatchConfig)
 
 
 @dataclass(frozen=True)
@@ -166,3 +185,4 @@ class ClientConfig:
     when_down: WhenDown = DEFAULT_WHEN_DOWN
     nat: bool = False
     gateways: Mapping[str, IPAddress] = field(default_factory=dict)
+    watch: WatchConfig = field(default_factory=WatchConfig)

@@ -5,7 +5,7 @@ may be, and docs/CONFIGURATION.md (reference.py). The types are in config_file.p
 that both name the same keys.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from .config import (
@@ -22,39 +22,9 @@ from .config import (
     RUN_DIRECTORY,
     WHEN_DOWN,
 )
+from .config_key import Key, one_of
+from .config_watch_keys import HOOK_KEYS, WATCH_KEYS
 from .core.wire import MAX_LINKS
-
-
-def _one_of(words: tuple[str, ...]) -> str:
-    quoted = [f'"{word}"' for word in words]
-    return ", ".join(quoted[:-1]) + " or " + quoted[-1]
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key of a table.
-
-    `allowed` completes "... is not". `metavar` is what the option's help calls the value; None: the
-    key is no option. A key without `default` must be given if `needed`, and else may be left out.
-    """
-
-    name: str
-    text: str
-    allowed: str = "text in quotes"
-    metavar: str | None = None
-    default: str = ""
-    needed: bool = False
-    repeated: bool = False
-    flag: bool = False
-    choices: tuple[str, ...] = ()
-    span: tuple[int, int] | None = None
-    secret: bool = False  # what is given by mistake may be a key: never shown
-
-    @property
-    def option(self) -> str:
-        """The name on the command line."""
-        return "--" + self.name.replace("_", "-")
-
 
 KEY_FILE: Final = Key(
     "key_file",
@@ -158,7 +128,7 @@ CLIENT_KEYS: Final = (
         "after two seconds they go over the lines, by the machine's own routes. block: a kill "
         "switch; they go nowhere, also after the daemon has ended or crashed, until "
         "`wrrtun client unblock`.",
-        _one_of(WHEN_DOWN),
+        one_of(WHEN_DOWN),
         metavar="WHAT",
         default=DEFAULT_WHEN_DOWN,
         choices=WHEN_DOWN,
@@ -183,12 +153,13 @@ CLIENT_KEYS: Final = (
     Key(
         "cipher",
         "auto: AES where the processor has it.",
-        _one_of(CIPHERS),
+        one_of(CIPHERS),
         metavar="NAME",
         default=DEFAULT_CIPHER,
         choices=CIPHERS,
     ),
     _socket("client"),
+    *WATCH_KEYS,
     LIMITS,
 )
 
@@ -230,6 +201,7 @@ SERVER_KEYS: Final = (
         repeated=True,
     ),
     _socket("server"),
+    *WATCH_KEYS,
     LIMITS,
 )
 
@@ -267,6 +239,7 @@ TABLES: Final = {
     "server": SERVER_KEYS,
     "peer": PEER_KEYS,
     "limits": LIMITS_KEYS,
+    "hooks": HOOK_KEYS,
 }
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import msgspec
 
-from .config import DEFAULT_CIPHER, DEFAULT_REKEY_SECONDS, DEFAULT_WHEN_DOWN, Cipher, WhenDown
+from .config import (
+    DEFAULT_CIPHER,
+    DEFAULT_LOG_FORMAT,
+    DEFAULT_REKEY_SECONDS,
+    DEFAULT_WHEN_DOWN,
+    Cipher,
+    LogFormat,
+    WhenDown,
+)
 
 Texts = str | list[str]
 
@@ -16,6 +24,16 @@ class LimitsTable(msgspec.Struct):
     """[limits] in either file."""
 
     rekey_seconds: float = DEFAULT_REKEY_SECONDS
+
+
+class HooksTable(msgspec.Struct):
+    """[hooks] in either file."""
+
+    on_up: Texts = []
+    on_down: Texts = []
+    on_link_up: Texts = []
+    on_link_down: Texts = []
+    on_link_address: Texts = []
 
 
 class PeerTable(msgspec.Struct):
@@ -41,6 +59,10 @@ class ServerTable(msgspec.Struct):
     public: str | None = None
     network: Texts = []
     socket: str | None = None
+    web: str | int | None = None
+    log_format: LogFormat = DEFAULT_LOG_FORMAT
+    state_dir: str | None = None
+    hooks: dict[str, Any] = {}
     peer: list[Any] = []
     limits: dict[str, Any] = {}
 
@@ -64,4 +86,8 @@ class ClientTable(msgspec.Struct):
     mtu: int | None = None
     cipher: Cipher = DEFAULT_CIPHER
     socket: str | None = None
+    web: str | int | None = None
+    log_format: LogFormat = DEFAULT_LOG_FORMAT
+    state_dir: str | None = None
+    hooks: dict[str, Any] = {}
     limits: dict[str, Any] = {}

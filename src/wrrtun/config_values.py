@@ -1,6 +1,7 @@
 """Read the values of a configuration that need more than their type: one function each."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import (
+    DEFAULT_WEB_ADDRESS,
     MAX_MTU,
     MAX_REKEY_SECONDS,
     MAX_SOCKET_PATH_BYTES,
@@ -20,11 +22,18 @@ from .config import (
     Limits,
     LinkConfig,
     RoutingConfig,
+    WatchConfig,
 )
 from .config_file import Source, not_allowed, read_table
-from .config_tables import LimitsTable, Texts
+from .config_tables import ClientTable, HooksTable, LimitsTable, ServerTable, Texts
 from .core.errors import ConfigError
-from .options import parse_device, parse_interface_address, parse_network, quoted
+from .options import (
+    parse_device,
+    parse_interface_address,
+    parse_listen,
+    parse_network,
+    quoted,
+)
 
 ALL = ("0.0.0.0/0", "::/0")
 
@@ -193,3 +202,37 @@ def read_gateways(
                 "such as 192.168.2.1"
             ) from None
     return gateways
+
+
+def read_watch(table: ClientTable | ServerTable, source: Source) -> WatchConfig:
+    """Read how the daemon is watched."""
+    web = None
+    if table.web is not None:
+        with source.naming("web"):
+            address, port = parse_listen(str(table.web))
+        web = (address or DEFAULT_WEB_ADDRESS, port)
+    directory = table.state_dir or os.environ.get("STATE_DIRECTORY")
+    if table.state_dir is not None:
+        directory = str(source.file_name("state_dir", table.state_dir))
+    return WatchConfig(
+        web=web,
+        log_format=table.log_format,
+        hooks=_read_hooks(table.hooks, source),
+        state_directory=Path(directory) if directory else None,
+    )
+
+
+def _read_hooks(values: dict[str, Any], source: Source) -> dict[str, tuple[str, ...]]:
+    """Read [hooks]: text is taken apart as a shell would, but no shell runs it."""
+    inner = replace(source, options={}, keys="hooks", table="hooks", part="[hooks] ")
+    read_table(HooksTable, values, inner)
+    hooks = {}
+    for key, value in values.items():
+        try:
+            words = tuple(shlex.split(value) if isinstance(value, str) else value)
+        except ValueError:  # a quote that is never closed
+            raise not_allowed(key, value, inner) from None
+        if not words or not words[0] or any("\0" in word for word in words):
+            raise not_allowed(key, value, inner)
+        hooks[key] = words
+    return hooks

@@ -14,7 +14,7 @@ def run_client(config: ClientConfig, read_again: Callable[[], ClientConfig]) -> 
     async def main() -> int:
         return await ClientDaemon(config, read_again).run()
 
-    return run(main)
+    return run(main, config.watch.log_format)
 
 
 def run_server(config: ServerConfig, read_again: Callable[[], ServerConfig]) -> int:
@@ -23,4 +23,4 @@ def run_server(config: ServerConfig, read_again: Callable[[], ServerConfig]) -> 
     async def main() -> int:
         return await ServerDaemon(config, read_again).run()
 
-    return run(main)
+    return run(main, config.watch.log_format)

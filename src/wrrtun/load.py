@@ -27,6 +27,7 @@ from .config_values import (
     read_networks,
     read_routing,
     read_socket,
+    read_watch,
 )
 from .core.errors import ConfigError
 from .core.wire import MAX_LINKS
@@ -91,6 +92,7 @@ def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfi
         cipher=table.cipher,
         control_socket=read_socket(table.socket, default_control_socket("client"), source),
         limits=read_limits(table.limits, source),
+        watch=read_watch(table, source),
         routing=read_routing(table.route, table.via, addresses, bridge, source),
         when_down=table.when_down,
         nat=table.nat,
@@ -117,6 +119,7 @@ def load_server(path: Path | None, options: Mapping[str, object]) -> ServerConfi
         peers=_read_peers(table.peer, options, private_key, source),
         control_socket=read_socket(table.socket, default_control_socket("server"), source),
         limits=read_limits(table.limits, source),
+        watch=read_watch(table, source),
         nat=table.nat,
         public=public,
         networks=read_networks("network", table.network, source),

@@ -16,19 +16,13 @@ from typing import Any, Final
 
 import uvloop
 
+from .config import LogFormat, Role, WatchConfig
 from .core.errors import WrrtunError
-from .core.events import (
-    Event,
-    LinkChanged,
-    MtuAgreed,
-    NoAnswer,
-    PathChanged,
-    RateChanged,
-    SessionDown,
-    SessionUp,
-)
 from .device import MAX_READS
 from .linux.tap import TapGoneError
+from .status import Snapshot
+from .watch import journal
+from .watch.observer import Observer
 
 log = logging.getLogger("wrrtun")
 
@@ -118,39 +112,11 @@ class Timer:
         self._fire(clock())
 
 
-def log_event(event: Event) -> None:
-    """Say what happened, once per event: the core makes them rare."""
-    match event:
-        case SessionUp(peer, session, rekeyed):
-            log.log(
-                logging.DEBUG if rekeyed else logging.INFO,
-                "session up peer=%s id=%04x rekeyed=%s",
-                peer,
-                session,
-                rekeyed,
-            )
-        case SessionDown(peer, reason):
-            log.info("session down peer=%s reason=%r", peer, reason)
-        case LinkChanged(peer, link, before, after, reason):
-            log.info("link %d %s -> %s peer=%s reason=%r", link, before, after, peer, reason)
-        case PathChanged(peer, link):
-            log.info("link %d has a new address peer=%s", link, peer)
-        case NoAnswer(peer, attempts):
-            log.warning(
-                "no answer to %d handshakes peer=%s: is it reachable, are the keys its own?",
-                attempts,
-                peer,
-            )
-        case RateChanged(peer, link, rate):
-            log.info("link %d carries %.2f Mbit/s peer=%s", link, rate / 1e6, peer)
-        case MtuAgreed(peer, mtu):
-            log.debug("mtu %d peer=%s", mtu, peer)
-
-
 class Daemon:
     """The life of a daemon: start, run until a signal or an error, clean up."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: WatchConfig, role: Role) -> None:
+        self.observer = Observer(watch, role, self.snapshot)
         self.loop = asyncio.get_running_loop()
         self.started = clock()
         self.wall_clock = WallClock()
@@ -161,6 +127,18 @@ class Daemon:
     def wake(self, now: float) -> None:
         """Poll the core and do what it says."""
         raise NotImplementedError
+
+    def snapshot(self) -> Snapshot:
+        """Say how everything is; asked only between `start` and `close`."""
+        raise NotImplementedError
+
+    def answer(self, request: str) -> bytes:
+        """Answer what came in at the control socket."""
+        if request == "reload":
+            return self.try_reload()
+        if request != "status":
+            raise WrrtunError(f"unknown request {request!r}")
+        return self.snapshot().to_json()
 
     async def start(self) -> None:
         """Open everything."""
@@ -233,12 +211,14 @@ class Daemon:
         try:
             await self.start()
             self.loop.add_signal_handler(signal.SIGHUP, self.try_reload)
+            await self.observer.start()
             # What is alive now stays: the collector need not walk it again and again.
             gc.collect()
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD)
             await self._stop.wait()
         finally:
+            await self.observer.close()
             await self.close()
         if isinstance(self._failure, TapGoneError):
             log.error("%s", self._failure)
@@ -248,8 +228,8 @@ class Daemon:
         return 0
 
 
-def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+def run(main: Callable[[], Coroutine[Any, Any, int]], log_format: LogFormat) -> int:
     """Run a daemon's coroutine on uvloop."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    journal.set_up(log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())

@@ -6,13 +6,15 @@ python -m wrrtun.reference > docs/CONFIGURATION.md
 from collections.abc import Iterator
 from typing import Final
 
-from .config_keys import PEER_OPTIONS, TABLES, Key
+from .config_key import Key
+from .config_keys import PEER_OPTIONS, TABLES
 
 HEADINGS: Final = {
     "client": "The client's file: /etc/wrrtun/client.toml",
     "server": "The server's file: /etc/wrrtun/server.toml",
     "peer": "[[peer]] in the server's file: one for each client",
     "limits": "[limits] in either file",
+    "hooks": "[hooks] in either file: programs that are run when something happens",
 }
 
 HEAD: Final = """\
@@ -41,7 +43,7 @@ def _section(table: str) -> Iterator[str]:
 
 
 def _option(table: str, key: Key) -> str:
-    if table == "limits" or (table == "peer" and key.name not in PEER_OPTIONS):
+    if table in ("limits", "hooks") or (table == "peer" and key.name not in PEER_OPTIONS):
         return ""
     if key.flag:
         return f"`{key.option}`"

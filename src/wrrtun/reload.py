@@ -22,6 +22,7 @@ NAMES: Final = {
     "listen_address": "listen",
     "listen_port": "listen",
     "control_socket": "socket",
+    "watch": "web, log_format, state_dir or hooks",
 }
 
 

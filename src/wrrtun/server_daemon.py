@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from . import __version__
 from .config import PeerConfig, ServerConfig
-from .core.errors import ConfigError, WrrtunError
+from .core.errors import ConfigError
 from .core.events import Event, MtuAgreed
 from .core.output import Transmit
 from .core.responder import PeerKey, Responder
@@ -19,7 +19,7 @@ from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import Daemon, clock, draw, log_event
+from .loop import Daemon, clock, draw
 from .reload import compare_peers, refuse_restart
 from .report import LinkAddresses, peer_status
 from .router import ServerRouter
@@ -48,7 +48,7 @@ class ServerDaemon(Daemon):
     """Everything that `wrrtun server` runs."""
 
     def __init__(self, config: ServerConfig, read_again: Callable[[], ServerConfig]) -> None:
-        super().__init__()
+        super().__init__(config.watch, "server")
         self._config = config
         self._read_again = read_again
         self._slab = Slab()
@@ -63,7 +63,7 @@ class ServerDaemon(Daemon):
         """Open the socket, the TAPs and the control socket."""
         config = self._config
         self._socket = ServerSocket(config.listen_address, config.listen_port)
-        self._control = ControlSocket(config.control_socket, self._answer)
+        self._control = ControlSocket(config.control_socket, self.answer)
         await self._control.start()
         for peer in config.peers:
             self._open_device(peer)
@@ -176,16 +176,13 @@ class ServerDaemon(Daemon):
                 self._server.send_failed(path, clock())
 
     def _note(self, event: Event) -> None:
-        log_event(event)
+        self.observer.note(event)
         if isinstance(event, MtuAgreed):
             self._devices[event.peer].set_mtu(event.mtu)
 
-    def _answer(self, request: str) -> bytes:
+    def snapshot(self) -> Snapshot:
+        """Describe the tunnels of all peers."""
         assert self._server is not None
-        if request == "reload":
-            return self.try_reload()
-        if request != "status":
-            raise WrrtunError(f"unknown request {request!r}")
         now = clock()
         peers = []
         for name, tunnel in self._server.tunnels.items():
@@ -197,11 +194,10 @@ class ServerDaemon(Daemon):
                 if isinstance(member.path, Path)
             }
             peers.append(peer_status(tunnel, self._devices.get(name), addresses, now))
-        snapshot = Snapshot(
+        return Snapshot(
             role="server",
             version=__version__,
             uptime_seconds=now - self.started,
             peers=peers,
             drops=self._server.counters.drops(),
         )
-        return snapshot.to_json()
