@@ -59,6 +59,12 @@ def measure(run: Run, seed: int = 1) -> Result:
         for end in ("client", "server"):
             send = partial(world.send, end, step, express=True)
             world.at(start + step * PING_SECONDS, send)
+    rng = random.Random(seed)
+    for half in range(int(run.seconds * 2) if run.stalls else 0):
+        end = rng.choice(("client", "server"))
+        world.at(
+            start + half / 2 + rng.random() / 2, partial(world.stall, end, rng.uniform(0.02, 0.08))
+        )
     capacity = Capacity(run)
     world.run(run.seconds)
     pings = sorted(_pings(world))
@@ -165,5 +171,6 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
         changes=trace(1, lte(30, 2, 12, 3)),
         delays=starlink(30, 1),
     ),
+    "host stalls": lambda: Run(two(), stalls=True),
     "60 + 30": lambda: Run([line(60, 0.008), line(30, 0.025)], seconds=12.0),
 }

@@ -87,6 +87,7 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._timer = {"client": math.inf, "server": math.inf}
+        self._stalled_until = {"client": 0.0, "server": 0.0}
         self.client_key, self.server_key, self.psk = (self.random.randbytes(32) for _ in range(3))
         self.server = self.make_server()
         self.client = self.make_client()
@@ -171,8 +172,14 @@ class World:
         when = max(deadline, self.now) + self.random.uniform(0, 0.001)
         self.at(when, partial(self._fire, end, deadline))
 
+    def stall(self, end: str, seconds: float) -> None:
+        """Keep one end's process from running; what comes meanwhile waits in the kernel."""
+        self._stalled_until[end] = self.now + seconds
+
     def _fire(self, end: str, deadline: float) -> None:
-        if self._timer[end] == deadline:
+        if self.now < self._stalled_until[end]:
+            self.at(self._stalled_until[end], partial(self._fire, end, deadline))
+        elif self._timer[end] == deadline:
             self._timer[end] = math.inf
             self.poll(end)
 
@@ -185,6 +192,9 @@ class World:
 
     def submit(self, end: str, read: bytes) -> None:
         """Give one end a TAP read. Its buffer is used again at once, as a real loop does."""
+        if self.now < self._stalled_until[end]:
+            self.at(self._stalled_until[end], partial(self.submit, end, read))
+            return
         buffer = bytearray(read)
         if end == "client":
             self.client.submit(buffer, self.now)
@@ -226,18 +236,26 @@ class World:
 
     # Datagrams
 
-    def inject(self, end: str, datagram: bytes, path: int, size: int = 0) -> None:
+    def inject(
+        self, end: str, datagram: bytes, path: int, size: int = 0, came: float | None = None
+    ) -> None:
         """Hand one end a datagram (or a batch of `size`) out of nowhere.
 
         `path` is the link's number at the client, and the sender's port at the server.
         """
+        came = self.now if came is None else came
+        if self.now < self._stalled_until[end]:
+            later = partial(self.inject, end, datagram, path, size, came)
+            self.at(self._stalled_until[end], later)
+            return
+        waited = self.now - came
         data = self._slab.view[: len(datagram)]
         data[:] = datagram
         now = self.now + self.ahead[end]
         if end == "client":
-            self.client.receive(path, data, size or len(data), now, self._slab)
+            self.client.receive(path, data, size or len(data), now, self._slab, waited)
         else:
-            self.server.receive(path, data, size or len(data), now, self._slab)
+            self.server.receive(path, data, size or len(data), now, self._slab, waited)
         data[:] = bytes(len(data))  # the next receive call uses the same memory
         self.poll(end)
 
