@@ -29,6 +29,8 @@ ADSL = LinkStatus(
     remote_address="203.0.113.1:51820",
     weight=10,
     rate_bits_per_second=9_800_000,
+    rate_state="steady",
+    rate_in_bits_per_second=990_000,
     rtt_seconds=0.0221,
     rtt_variation_seconds=0.0004,
     skew_seconds=0.0,
@@ -49,6 +51,8 @@ LTE = msgspec.structs.replace(
     local_address=None,
     weight=2.5,
     rate_bits_per_second=None,
+    rate_state="searching",
+    rate_in_bits_per_second=None,
     rtt_seconds=None,
     rtt_variation_seconds=None,
     skew_seconds=None,
@@ -108,9 +112,9 @@ wrrtun 0.1.0 client, up 3 h 12 min
 peer vps: session up, 42 s old, 3 rekeys, aes-256-gcm, ids 1a2b3c / f1
 device wrr0: mtu 1500, offloads csum tso4; sent 880000 frames, 1.2 GB; received 119000 frames, 90.0 MB
 
-link     state  weight   share        rate            rtt    skew  lost in  lost out
-0 eth0   up         10  76.9 %  9.8 Mbit/s  22.1 ms ± 0.4  0.0 ms    0.0 %     0.1 %
-1 wwan0  down      2.5       -           -              -       -        -         -
+link     state  weight   share    rate out       rate in            rtt    skew  lost in  lost out
+0 eth0   up         10  76.9 %  9.8 Mbit/s  990.0 kbit/s  22.1 ms ± 0.4  0.0 ms    0.0 %     0.1 %
+1 wwan0  down      2.5       -           -             -              -       -        -         -
 
 link     from             to                   sent  datagrams  received  datagrams
 0 eth0   192.0.2.7:41234  203.0.113.1:51820  1.2 GB     881834   98.8 MB     120001
@@ -155,6 +159,8 @@ links = st.builds(
     LinkStatus,
     weight=st.floats(0.001, 1e6),
     rate_bits_per_second=figures,
+    rate_state=st.just("steady"),
+    rate_in_bits_per_second=figures,
     rtt_seconds=figures,
     rtt_variation_seconds=figures,
     skew_seconds=figures,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .core.bond import Bond, Member
+from .core.bond import Member
 from .core.errors import Drop
 from .core.tunnel import Tunnel
 from .device import Device
@@ -41,7 +41,7 @@ def peer_status(
         name=tunnel.peer,
         device=_device(tunnel, device),
         session=_session(tunnel, now),
-        links=[_link(tunnel.bond, member, addresses.get(member.number)) for member in tunnel.bond],
+        links=[_link(tunnel, member, addresses.get(member.number)) for member in tunnel.bond],
         reorder=_reorder(tunnel),
         queue=_queue(tunnel, now),
         drops=drops,
@@ -73,11 +73,11 @@ def _session(tunnel: Tunnel, now: float) -> SessionStatus:
     )
 
 
-def _link(bond: Bond, member: Member, addresses: LinkAddresses | None) -> LinkStatus:
+def _link(tunnel: Tunnel, member: Member, addresses: LinkAddresses | None) -> LinkStatus:
     link = member.link
-    delays = [one.link.owd_in for one in bond if one.link.owd_in is not None]
+    delays = [one.link.owd_in for one in tunnel.bond if one.link.owd_in is not None]
     skew = link.owd_in - min(delays) if link.owd_in is not None else None
-    total = sum(one.sent_bulk_bytes for one in bond)
+    total = sum(one.sent_bulk_bytes for one in tunnel.bond)
     return LinkStatus(
         number=member.number,
         name=addresses.name if addresses else None,
@@ -85,8 +85,10 @@ def _link(bond: Bond, member: Member, addresses: LinkAddresses | None) -> LinkSt
         reason=(addresses.failure if addresses else "") or link.reason,
         local_address=addresses.local if addresses else None,
         remote_address=addresses.remote if addresses else None,
-        weight=member.weight,
+        weight=tunnel.outbound.weights[member.number],
         rate_bits_per_second=member.rate_bits_per_second,
+        rate_state=member.finder.state.value,
+        rate_in_bits_per_second=member.rate_in_bits_per_second,
         rtt_seconds=link.srtt,
         rtt_variation_seconds=link.rttvar,
         skew_seconds=skew,

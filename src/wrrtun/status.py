@@ -48,7 +48,9 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     local_address: str | None
     remote_address: str | None
     weight: float
-    rate_bits_per_second: float | None
+    rate_bits_per_second: float | None  # what this end has found, or was given
+    rate_state: str  # of finding it
+    rate_in_bits_per_second: float | None  # what the other end has found, towards this one
     rtt_seconds: float | None
     rtt_variation_seconds: float | None
     skew_seconds: float | None  # one-way delay beyond the fastest link's
@@ -217,14 +219,26 @@ def _link_lines(links: Sequence[LinkStatus]) -> Iterator[str]:
         str(each.number) if each.name is None else f"{each.number} {each.name}" for each in links
     ]
     yield from table(
-        ("link", "state", "weight", "share", "rate", "rtt", "skew", "lost in", "lost out"),
+        (
+            "link",
+            "state",
+            "weight",
+            "share",
+            "rate out",
+            "rate in",
+            "rtt",
+            "skew",
+            "lost in",
+            "lost out",
+        ),
         [
             (
                 name,
                 each.state,
-                f"{each.weight:g}",
+                f"{each.weight:.3g}",
                 percent(each.share),
                 scaled(each.rate_bits_per_second, "bit/s"),
+                scaled(each.rate_in_bits_per_second, "bit/s"),
                 _rtt(each),
                 milliseconds(each.skew_seconds),
                 percent(each.loss_in),

@@ -52,7 +52,7 @@ def samples(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
 
 LINK_REPORTS = st.builds(LinkReport, st.integers(0, 14), U64, U64, U40, U16, samples())
 CONTROL: st.SearchStrategy[ControlMessage] = st.one_of(
-    st.builds(Probe, U32, U64, U64, U40, TOKEN),
+    st.builds(Probe, U32, U64, U64, U40, TOKEN, U32),
     st.builds(ProbeReply, U32, U64, U64, U64, TOKEN),
     st.builds(Report, st.lists(LINK_REPORTS, max_size=15).map(tuple), st.booleans()),
     st.builds(Nack, st.lists(st.tuples(U40, st.integers(1, 65535)), max_size=64).map(tuple)),
@@ -68,7 +68,12 @@ OFFERS = st.lists(
 HELLOS = st.builds(Hello, U64, ID, ID, U40, U16, OFFERS)
 
 PROBE = Probe(
-    probe_id=1, sent_us=2_000_000, sent_datagrams=3, next_bulk_seq=2**40 - 1, token=b"echoecho"
+    probe_id=1,
+    sent_us=2_000_000,
+    sent_datagrams=3,
+    next_bulk_seq=2**40 - 1,
+    token=b"echoecho",
+    rate_kbits=3000,
 )
 HELLO = Hello(
     timestamp_us=1_700_000_000_000_000,
@@ -88,6 +93,7 @@ def test_a_probe_has_these_bytes() -> None:
         b"\x00\x00\x00\x00\x00\x00\x00\x03"
         b"\xff\xff\xff\xff\xff"
         b"echoecho"
+        b"\x00\x00\x0b\xb8"
     )
 
 

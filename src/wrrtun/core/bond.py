@@ -95,6 +95,7 @@ class Member:
         self.header_bytes = header_bytes  # UDP and IP
         self.sent_bulk_bytes = 0  # UDP payload
         self.arrivals = Arrivals()
+        self.rate_in_bits_per_second: float | None = None  # what the other end has found
         self.markers = Markers()
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0

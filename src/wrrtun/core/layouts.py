@@ -143,6 +143,7 @@ PROBE: Final = Layout(
         "sent_datagrams" / Int64ub,
         "next_bulk_seq" / _SEQ,
         "token" / _TOKEN,
+        "rate_kbits" / Int32ub,
     ),
     Drop.BAD_MESSAGE,
 )

@@ -121,6 +121,7 @@ class Probe:
 
     `sent_datagrams` counts what the sender has put on this link so far: the link keeps order, so
     the receiver's own count tells what was lost. `token` echoes the last challenge, or zeros.
+    `rate_kbits` a second is what the sender takes the link to carry towards the receiver, or 0.
     """
 
     probe_id: int
@@ -128,6 +129,7 @@ class Probe:
     sent_datagrams: int
     next_bulk_seq: int
     token: bytes
+    rate_kbits: int = 0
 
 
 @dataclass(frozen=True)

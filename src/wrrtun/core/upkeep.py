@@ -31,6 +31,7 @@ from .wire import Kind
 REPORT_SECONDS: Final = 0.025
 REPORT_SHARE: Final = 0.04
 MAX_REPORT_SECONDS: Final = 0.1
+MAX_KBITS: Final = 0xFFFF_FFFF
 # Bulk counts as flowing this long after the last of it.
 FLOWING_SECONDS: Final = 0.5
 # A link that has been without bulk this long, while others carried some, gets a marker.
@@ -110,6 +111,7 @@ class Upkeep:
         if moved:
             self.note(PathChanged(self._peer, member.number))
             self.probe(member, now)
+        member.rate_in_bits_per_second = probe.rate_kbits * 1e3 or None
         if path == member.path:
             member.link.on_probe(probe.sent_us, probe.sent_datagrams, now)
             self._inbound.mark(member, probe.next_bulk_seq, now)
@@ -164,7 +166,9 @@ class Upkeep:
         probe_id = member.link.on_probe_sent(now)
         sent = member.link.outgoing.datagrams + 1
         seq = self._outbound.next_bulk_seq
-        self.send(member, Probe(probe_id, _microseconds(now), sent, seq, member.echo), now)
+        rate = min(int((member.rate_bits_per_second or 0.0) / 1e3), MAX_KBITS)
+        probe = Probe(probe_id, _microseconds(now), sent, seq, member.echo, rate)
+        self.send(member, probe, now)
         member.markers.seq, member.markers.sent_at = seq, now
 
     def run(self, now: float) -> None:
