@@ -72,7 +72,7 @@ class Figures:
 
 
 def measure(
-    lab: Lab, profile: Profile, step: Step, *, seconds: float, down: bool, weights_only: bool
+    lab: Lab, profile: Profile, step: Step, *, seconds: float, down: bool, find_rates: bool
 ) -> Figures:
     """Measure the bare lines, then the tunnel over all of them."""
     load = Load(seconds, down=down)
@@ -93,7 +93,7 @@ def measure(
     for line, each in lines:
         with step(f"one TCP stream over the bare {each.name} line"):
             bare[each.name], _ = transfer(SERVER_ADDRESS, line.device)
-    links = [f"{line.device}:{_option(each, weights_only=weights_only)}" for line, each in lines]
+    links = [line.device if find_rates else f"{line.device}:{_rates(each)}" for line, each in lines]
     with contextlib.ExitStack() as stack:
         with step(f"tunnel over {' and '.join(links)}"):
             stack.enter_context(tunnel(lab, links))
@@ -118,11 +118,10 @@ def measure(
     )
 
 
-def _option(line: Line, *, weights_only: bool) -> str:
-    """A line's part of the tunnel's --link option: its rates, or the same numbers as weights."""
-    unit = "" if weights_only else "mbit"
+def _rates(line: Line) -> str:
+    """A line's part of the tunnel's --link option."""
     down, up = (
-        f"{direction.rate_bits_per_second / 1e6:g}{unit}" for direction in (line.down, line.up)
+        f"{direction.rate_bits_per_second / 1e6:g}mbit" for direction in (line.down, line.up)
     )
     return down if down == up else f"{down}/{up}"
 
@@ -182,9 +181,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30.0, help="per transfer (default: 30)")
     parser.add_argument("--direction", choices=("down", "up"), default="down")
     parser.add_argument(
-        "--weights-only",
+        "--find-rates",
         action="store_true",
-        help="give the tunnel 10 and 3 as weights, and no rates: nothing is paced",
+        help="tell the tunnel nothing about the lines: it finds what they carry",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser.parse_args()
@@ -214,7 +213,7 @@ def main() -> None:
                 step,
                 seconds=options.seconds,
                 down=options.direction == "down",
-                weights_only=options.weights_only,
+                find_rates=options.find_rates,
             )
     except (ProcessError, TrafficError, TimeoutError) as error:
         sys.exit(str(error))

@@ -4,6 +4,7 @@ import pytest
 
 from tests.sim.lines import both
 from tests.sim.scenarios import SCENARIOS, Capacity, Result, Run, line, measure, share, two
+from tests.sim.tcp import Flow, bare_sum
 from tests.sim.world import World
 
 
@@ -67,3 +68,33 @@ def test_on_unshaped_lines_nothing_is_found_and_weights_are_kept() -> None:
     assert not any(member.finder.found for member in world.tunnel("server").bond)
     shares = [down.bulk_bytes for _, down in world.lines]
     assert shares[0] / sum(shares) == pytest.approx(10 / 13, rel=0.02)
+
+
+def test_a_host_that_stalls_does_not_pass_for_lines_that_collapse() -> None:
+    run = SCENARIOS["host stalls"]()
+    run.seconds = 10.0
+    result = measure(run)
+    assert min(found(result)[0] / 10, found(result)[1] / 3) > 0.9
+    assert result.whole > 0.75
+
+
+def test_while_both_directions_are_full_each_is_found() -> None:
+    world = World(two())
+    world.run(2.0)
+    flows = [Flow(world, "server", port=5001), Flow(world, "client", port=5002)]
+    world.run(8.0)
+    for end in ("client", "server"):
+        rates = [member.finder.rate * 8 / 1e6 for member in world.tunnel(end).bond]
+        assert rates == pytest.approx([10.0, 3.0], rel=0.06)
+    assert all(flow.goodput(4.0) > 0.85 * bare_sum(world, "server") for flow in flows)
+
+
+def test_after_a_rest_a_line_that_carries_less_by_then_is_followed() -> None:
+    world = World(two())
+    world.run(2.0)
+    Flow(world, "server", segments=3000)
+    world.run(16.0)
+    world.lines[1][1].rate = 1e6
+    flow = Flow(world, "server", port=5002)
+    world.run(6.0)
+    assert flow.goodput(2.0) > 0.9 * bare_sum(world, "server")

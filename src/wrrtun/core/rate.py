@@ -20,9 +20,8 @@ from typing import Final
 from .flight import Sample
 from .pulse import Pulse, Verdict
 from .rate_window import ENOUGH_DATAGRAMS, WIRE_BYTES, History, LossGauge, Point, QueueGauge
+from .search import DATAGRAMS, REPORT_SECONDS, Search
 
-START_DATAGRAMS: Final = 10  # a round trip: as TCP's initial window (RFC 6928)
-START_AGE_SECONDS: Final = 0.06
 # Beyond 200 Mbit/s the CPU may well be the limit, and pacing takes some of it: only when such a
 # line's queue grows it is paced.
 FAST_BYTES_PER_SECOND: Final = 25e6
@@ -34,7 +33,6 @@ LEAST_BYTES_PER_SECOND: Final = 4_000.0
 
 # What may be under way: a round trip and what reports add to it, and a little for what a change of
 # the line needs to show itself. Without the report's interval it would cost a tenth.
-REPORT_SECONDS: Final = 0.025
 SPARE_SECONDS: Final = 0.05
 SPARE_DATAGRAMS: Final = 6
 # Without a report for this long, what is under way is lost, or reports are.
@@ -43,6 +41,7 @@ SILENT_SECONDS: Final = 0.5
 FIRST_PULSE_SECONDS: Final = 0.2
 AGAIN_SECONDS: Final = 0.1  # after a pulse with too little to send
 IDLE_SECONDS: Final = 10.0
+STALL_SECONDS: Final = 0.5  # a host that stalls more often has to be measured as it is
 
 
 class RateState(StrEnum):
@@ -72,8 +71,9 @@ class RateFinder:
         self._hold_until = now  # what was sent before says nothing of the queue that will be
         self._drain_queue = inf  # when the drain began
         self._drained_until = -inf
+        self._stalled_at = -inf
         self._high = 0  # reports in a row that saw a queue
-        self._active = 0.0  # of START, while there was always something to send
+        self._search = Search()
         self._losses = LossGauge()
         self._reported_at = now
 
@@ -102,7 +102,7 @@ class RateFinder:
         if trip == inf or not self.pace:
             return inf
         if self.state is RateState.START:
-            return 2 * self.rate * (trip + REPORT_SECONDS) + START_DATAGRAMS * WIRE_BYTES
+            return 2 * self.rate * (trip + REPORT_SECONDS) + DATAGRAMS * WIRE_BYTES
         seconds = trip + REPORT_SECONDS + SPARE_SECONDS
         return self.rate * seconds + SPARE_DATAGRAMS * WIRE_BYTES
 
@@ -118,7 +118,7 @@ class RateFinder:
         self.history.clear()
         self._reported_at = now
         if not self.rate:
-            self.rate = START_DATAGRAMS * WIRE_BYTES / max(round_trip or 0.1, 0.001)
+            self.rate = Search.first_rate(round_trip)
         elif self.found:
             self._pulses.hurry(now, faster=True)
 
@@ -129,22 +129,29 @@ class RateFinder:
             self._go(RateState.CRUISE, inf)
         self.cap = cap
 
-    def on_report(
-        self, samples: list[Sample], received: tuple[int, int], now: float, *, stalled: bool
-    ) -> None:
+    def on_stall(self, now: float) -> None:
+        """Hear that an end did not run for a while: what was sent until now tells nothing."""
+        if now - self._stalled_at > STALL_SECONDS:
+            self._stalled_at = now
+            self.history.clear()
+            if self.asking:
+                self._void(now)
+
+    def on_report(self, samples: list[Sample], received: tuple[int, int], now: float) -> None:
         """Learn from what the other end says of this link; `received`: bytes, bulk datagrams."""
         self._reported_at = now
-        if not samples:
+        if not samples or samples[-1].sent_at <= self._stalled_at:
             return
-        if stalled:
-            self.history.clear()
         newest = samples[-1]
         self._least_round_trip = min(self._least_round_trip, now - newest.sent_at)
         self.history.add(Point(newest, *received))
         self.gauge.measure(samples, now)
         self._learn(samples)
         if self.state is RateState.START:
-            self._search(now)
+            rate, found = self._search.step(self.rate, self.history, self.gauge, self._losses)
+            self._set_rate(rate)
+            if found:
+                self._drain(now)
             return
         self._pulses.add(samples)
         if self._congested(samples, now):
@@ -192,24 +199,6 @@ class RateFinder:
         slow = newest.limited and flow is not None and flow.delivered < 0.5 * self.rate
         if slow or self._hold_until <= newest.sent_at <= self._drained_until:
             gauge.learn(samples)
-
-    def _search(self, now: float) -> None:
-        flow = self.history.over(max(0.03, 6 * WIRE_BYTES / self.rate, 12 * self.gauge.jitter))
-        threshold = self.gauge.threshold(self.rate)
-        self._high = self._high + 1 if self.gauge.queue > threshold else 0
-        if flow is None:
-            return
-        full = self._high >= 2 or self.gauge.queue > 2 * threshold
-        short = flow.delivered < 0.92 * flow.sent or self._high >= 4
-        lossy = flow.datagrams >= ENOUGH_DATAGRAMS and self._losses.excess(flow)
-        if lossy or (full and short):
-            self._set_rate(self._losses.judge(flow, self.rate) if lossy else flow.delivered)
-            self._drain(now)
-        else:
-            # Twice what has arrived, even when that was all there was: then the pacer is no limit.
-            self._active += 0.0 if flow.limited else REPORT_SECONDS
-            faster = self.rate * 2 ** (START_AGE_SECONDS / max(self._active, START_AGE_SECONDS))
-            self.rate = max(self.rate, min(2 * flow.delivered, faster))
 
     def _congested(self, samples: list[Sample], now: float) -> bool:
         """Slow down if the line's queue says so; tell whether it did."""
@@ -268,6 +257,7 @@ class RateFinder:
 
     def _void(self, now: float) -> None:
         self._pulses.put_off(AGAIN_SECONDS, now)
+        self.pulse = 0
         self._hold_until = now
         self._go(RateState.CRUISE, inf)
 

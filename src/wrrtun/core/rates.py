@@ -26,13 +26,20 @@ class Rates:
 
     def on_report(self, report: Report, now: float) -> None:
         """Learn what the other end says of what this one sends."""
+        if report.stalled:
+            self.on_stall(now)
         for entry in report.links:
             member = self._bond.get(entry.link)
             if member is not None:
                 samples = member.flight.settle(entry.samples)
                 received = entry.wire_bytes, entry.bulk_datagrams
-                member.finder.on_report(samples, received, now, stalled=report.stalled)
+                member.finder.on_report(samples, received, now)
         self.tick(now)
+
+    def on_stall(self, now: float) -> None:
+        """Hear that an end came late to its sockets."""
+        for member in self._bond:
+            member.finder.on_stall(now)
 
     def tick(self, now: float) -> float:
         """Do what time makes due; return when to come back."""

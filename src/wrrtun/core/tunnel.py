@@ -177,7 +177,7 @@ class Tunnel:
     def poll(self, now: float) -> Output:
         """Do what is due; return what has gathered since the last call."""
         if now > self._deadline + STALL_SECONDS:
-            self.upkeep.stalled_at = now
+            self.upkeep.on_stall(now)
         if now >= self.upkeep.due_at:
             self._maintain(now)
         reorder_due = self.inbound.reorder.deadline

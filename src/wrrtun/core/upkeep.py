@@ -67,9 +67,14 @@ class Upkeep:
         self._sealing = sealing
         self._rates = Rates(peer, bond, outbound, outbox)
         self._mtu = mtu
-        self.stalled_at = -math.inf  # when this end last came late to its sockets
+        self._stalled_at = -math.inf  # when this end last came late to its sockets
         self._reported_at = now
         self._report_seconds = REPORT_SECONDS
+
+    def on_stall(self, now: float) -> None:
+        """Note that this end has just come late to its sockets."""
+        self._stalled_at = now
+        self._rates.on_stall(now)
 
     def hurry_report(self, now: float) -> None:
         """Have what bulk has just arrived reported in time."""
@@ -214,7 +219,7 @@ class Upkeep:
             one.arrivals.report(one.number, floor(one.number), now - one.link.heard_at)
             for one in self._bond
         )
-        stalled = self.stalled_at > self._reported_at
+        stalled = self._stalled_at > self._reported_at
         before = member.link.outgoing.bytes
         self.send(member, Report(entries, stalled), now)
         self._reported_at = now
