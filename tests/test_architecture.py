@@ -42,7 +42,7 @@ WALLS = [
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"cli_enrol"},
+    {"cli_enrol", "cli_watch"},
     {"daemon"},
     {"client_daemon", "server_daemon"},
     {"path_check"},

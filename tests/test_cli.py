@@ -68,7 +68,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand for /etc/wrrtun, /run/wrrtun and the working directory, with the key files."""
     monkeypatch.setattr("wrrtun.config.CONFIG_DIRECTORY", tmp_path)
     monkeypatch.setattr("wrrtun.config.RUN_DIRECTORY", tmp_path)
-    monkeypatch.setattr("wrrtun.cli.RUN_DIRECTORY", tmp_path)
+    monkeypatch.setattr("wrrtun.cli_watch.RUN_DIRECTORY", tmp_path)
     monkeypatch.chdir(tmp_path)
     for name, key in (("client.key", CLIENT_KEY), ("server.key", SERVER_KEY), ("psk", PSK)):
         path = tmp_path / name

@@ -20,13 +20,11 @@ from .cli_enrol import (
     server_revoke,
 )
 from .cli_options import end_options, given
+from .cli_watch import SOCKET, ask_all, status, top
 from .config import (
-    RUN_DIRECTORY,
-    STATUS_TIMEOUT_SECONDS,
     ClientConfig,
     ServerConfig,
     default_config_path,
-    default_control_socket,
 )
 from .config_file import role_of
 from .core.errors import WrrtunError
@@ -40,7 +38,6 @@ from .keys import (
     write_key_file,
 )
 from .load import load_client, load_server
-from .status import Snapshot
 
 # The daemon's and the socket's rooms are imported where they are used: --help need not wait for
 # numpy, pyroute2 and uvloop.
@@ -188,48 +185,19 @@ def check_config(file: Path | None) -> None:
         click.echo(f"{path}: {check_file(path)}")
 
 
-@main.command()
-@click.option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help=f"The daemon's control socket.  [default: every one in {RUN_DIRECTORY}]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: one line for each daemon.")
-def status(socket: Path | None, as_json: bool) -> None:
-    """Show the tunnels of this machine and their links."""
-    paths = control_sockets() if socket is None else [socket]
-    if not paths:
-        raise WrrtunError(f"no daemon runs here: there is no socket in {RUN_DIRECTORY}")
-    answers, failures = ask(paths)
-    if not answers:
-        raise WrrtunError(failures[0])
-    for failure in failures:
-        click.echo(f"Warning: {failure}", err=True)
-    if as_json:
-        for answer in answers:
-            click.echo(answer.rstrip(b"\n"))
-    else:
-        click.echo("\n".join(Snapshot.from_json(answer).to_text() for answer in answers), nl=False)
+main.add_command(status)
+main.add_command(top)
 
 
 @main.command()
-@click.option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help=f"The daemon's control socket.  [default: every one in {RUN_DIRECTORY}]",
-)
+@SOCKET
 def reload(socket: Path | None) -> None:
     """Have the daemons of this machine read their configuration again.
 
     Links, weights, peers and routes are applied without losing a session; when something else has
     changed, nothing is applied, and it says what needs a restart.
     """
-    paths = control_sockets() if socket is None else [socket]
-    if not paths:
-        raise WrrtunError(f"no daemon runs here: there is no socket in {RUN_DIRECTORY}")
-    answers, failures = ask(paths, "reload")
+    answers, failures = ask_all(socket, "reload")
     refused = [answer for answer in answers if not answer.startswith(b"reloaded: ")]
     for answer in answers:
         if answer not in refused:
@@ -251,24 +219,3 @@ def check_file(path: Path) -> str:
         return f"a server for {len(server.peers)} clients; no mistake found"
     client = load_client(path, {})
     return f"a client with {len(client.links)} links; no mistake found"
-
-
-def control_sockets() -> list[Path]:
-    """Find the control sockets of the daemons on this machine, the usual ones first."""
-    usual = [default_control_socket("client"), default_control_socket("server")]
-    found = [*usual, *sorted(path for path in RUN_DIRECTORY.glob("*.sock") if path not in usual)]
-    return [path for path in found if path.exists()]
-
-
-def ask(paths: list[Path], request: str = "status") -> tuple[list[bytes], list[str]]:
-    """Ask each daemon for something; return the answers, and a sentence for each without one."""
-    from .linux.control_socket import fetch  # noqa: PLC0415
-
-    answers: list[bytes] = []
-    failures: list[str] = []
-    for path in paths:
-        try:
-            answers.append(fetch(path, request, STATUS_TIMEOUT_SECONDS))
-        except OSError as error:
-            failures.append(f"no daemon answers at {path}: {error.strerror or error}")
-    return answers, failures
