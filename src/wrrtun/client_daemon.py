@@ -11,7 +11,7 @@ from .core.client import Client
 from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
 from .core.initiator import Initiator
-from .core.messages import LinkOffer
+from .core.offers import LinkOffer
 from .core.output import Transmit
 from .core.seal import Suite
 from .core.session import KeyLife

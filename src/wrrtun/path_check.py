@@ -7,14 +7,13 @@ have, and it knows us. It is a session that nobody uses, which the server forget
 import os
 import select
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from .config import ClientConfig, IPAddress
 from .core.errors import ConfigError, PeerError
 from .core.initiator import Initiator
-from .core.messages import LinkOffer
+from .core.offers import LinkOffer, LinkTable
 from .core.seal import Suite
 from .link_socket import LinkSocket, resolve
 from .router import ClientRouter, claim_routes
@@ -104,8 +103,8 @@ def _try(link: LinkSocket, config: ClientConfig, initiator: Initiator) -> Answer
     return Answer(where, None, "no answer")
 
 
-def _offers(config: ClientConfig) -> Sequence[LinkOffer]:
-    return tuple(
+def _offers(config: ClientConfig) -> LinkTable:
+    offers = (
         LinkOffer(
             number,
             link.weight_down,
@@ -115,3 +114,4 @@ def _offers(config: ClientConfig) -> Sequence[LinkOffer]:
         )
         for number, link in enumerate(config.links)
     )
+    return LinkTable(0, 1, tuple(offers))

@@ -12,7 +12,8 @@ from wrrtun.core.cookie import NO_COOKIE, add_mac1, mac1_key
 from wrrtun.core.errors import Drop, PeerError
 from wrrtun.core.handshake import Established
 from wrrtun.core.initiator import Initiator
-from wrrtun.core.messages import Init, LinkOffer
+from wrrtun.core.messages import Init
+from wrrtun.core.offers import LinkOffer, LinkTable
 from wrrtun.core.responder import PeerKey, Reply, Responder
 from wrrtun.core.seal import Suite
 
@@ -80,7 +81,7 @@ class Client:
         links: tuple[LinkOffer, ...] = (LINK_ADSL, LINK_LTE),
     ) -> bytes:
         return self.initiator.start(
-            session, 2**40 - 1, 1400, links, now=now, wall_clock_seconds=clock
+            session, 2**40 - 1, 1400, LinkTable(0, 1, links), now=now, wall_clock_seconds=clock
         )
 
     def receive(self, datagram: bytes, now: float = 0.0) -> Established | None:

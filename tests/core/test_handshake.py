@@ -30,6 +30,7 @@ from wrrtun.core.handshake import NOISE_NAMES
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.messages import Init, Response, parse_init
 from wrrtun.core.noise import SymmetricState
+from wrrtun.core.offers import LinkTable
 from wrrtun.core.responder import PeerKey, Reply, Responder
 from wrrtun.core.seal import Suite
 
@@ -59,11 +60,11 @@ def test_both_ends_learn_what_the_other_said_of_itself() -> None:
     assert at_server.boot_id == BOOT_1
     assert at_server.next_bulk_seq == 2**40 - 1
     assert at_server.mtu == 1400
-    assert at_server.links == (LINK_ADSL, LINK_LTE)
+    assert at_server.table == LinkTable(0, 1, (LINK_ADSL, LINK_LTE))
     assert at_client.boot_id == SERVER_BOOT
     assert at_client.next_bulk_seq == len("home")
     assert at_client.mtu == 1380
-    assert at_client.links == ()
+    assert at_client.table is None
 
 
 def test_keys_are_not_shown() -> None:
@@ -166,7 +167,7 @@ def test_a_low_order_static_key_is_refused(point: bytes) -> None:
     name = NOISE_NAMES[Suite.CHACHA20_POLY1305]
     ephemeral = X25519PrivateKey.from_private_bytes(b"e" * 32)
     state = SymmetricState.start(name, "ChaChaPoly", "BLAKE2s")
-    state = state.mix_hash(b"wrrtun\x01\x02").mix_hash(public(SERVER_KEY))
+    state = state.mix_hash(b"wrrtun\x02\x02").mix_hash(public(SERVER_KEY))
     state = state.mix_hash(public(b"e" * 32)).mix_key(public(b"e" * 32))
     server_key = X25519PrivateKey.from_private_bytes(SERVER_KEY).public_key()
     state = state.mix_key(ephemeral.exchange(server_key))

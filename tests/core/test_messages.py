@@ -14,8 +14,8 @@ from wrrtun.core.messages import (
     Cookie,
     Hello,
     Init,
-    LinkOffer,
     LinkReport,
+    LinksAck,
     Marker,
     Nack,
     Probe,
@@ -31,6 +31,7 @@ from wrrtun.core.messages import (
     parse_response,
     parse_welcome,
 )
+from wrrtun.core.offers import LinkOffer, LinkRole, LinkTable
 
 U8, U16, U32, U40, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 40, 64))
 TOKEN = st.binary(min_size=8, max_size=8)
@@ -51,6 +52,16 @@ def samples(draw: st.DrawFn) -> tuple[tuple[int, int], ...]:
 
 
 LINK_REPORTS = st.builds(LinkReport, st.integers(0, 14), U64, U64, U40, U16, samples())
+PART = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+OFFERS = st.lists(
+    st.builds(
+        LinkOffer, st.integers(0, 14), WEIGHT, WEIGHT, U64, U64, st.sampled_from(LinkRole), PART
+    ),
+    min_size=1,
+    max_size=15,
+    unique_by=lambda offer: offer.number,
+).map(tuple)
+TABLES = st.builds(LinkTable, U32, st.integers(1, 15), OFFERS)
 CONTROL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Probe, U32, U64, U64, U40, TOKEN, U32),
     st.builds(ProbeReply, U32, U64, U64, U64, TOKEN),
@@ -58,14 +69,10 @@ CONTROL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Nack, st.lists(st.tuples(U40, st.integers(1, 65535)), max_size=64).map(tuple)),
     st.builds(Marker, U40),
     st.builds(Bye, U8),
+    TABLES,
+    st.builds(LinksAck, U32),
 )
-OFFERS = st.lists(
-    st.builds(LinkOffer, st.integers(0, 14), WEIGHT, WEIGHT, U64, U64),
-    min_size=1,
-    max_size=15,
-    unique_by=lambda offer: offer.number,
-).map(tuple)
-HELLOS = st.builds(Hello, U64, ID, ID, U40, U16, OFFERS)
+HELLOS = st.builds(Hello, U64, ID, ID, U40, U16, TABLES)
 
 PROBE = Probe(
     probe_id=1,
@@ -75,13 +82,21 @@ PROBE = Probe(
     token=b"echoecho",
     rate_kbits=3000,
 )
+TABLE = LinkTable(
+    7,
+    2,
+    (
+        LinkOffer(0, 10.0, 1.0, 10_000_000, 1_000_000),
+        LinkOffer(3, 0.001, 1e6, 0, 0, LinkRole.METERED, 0.25),
+    ),
+)
 HELLO = Hello(
     timestamp_us=1_700_000_000_000_000,
     boot_id=b"b" * 16,
     cookie=bytes(16),
     next_bulk_seq=5,
     mtu=1400,
-    links=(LinkOffer(0, 10.0, 1.0, 10_000_000, 1_000_000), LinkOffer(3, 0.001, 1e6, 0, 0)),
+    table=TABLE,
 )
 
 
@@ -106,7 +121,7 @@ def test_a_nack_has_these_bytes() -> None:
 
 def test_an_init_starts_with_its_wire_header() -> None:
     assert Init(suite=2, session=0xABCD, noise=b"noise").encode() == (
-        b"\x8f\x00\x00\x00\x00\x00\x00\x00\x01\x02\xab\xcdnoise"
+        b"\x8f\x00\x00\x00\x00\x00\x00\x00\x02\x02\xab\xcdnoise"
     )
 
 
@@ -154,6 +169,8 @@ EXAMPLES: list[tuple[Callable[[bytes], object], bytes, Drop]] = [
     (parse_control, encode_control(Nack(((1, 2), (3, 4)))), Drop.BAD_MESSAGE),
     (parse_control, encode_control(Marker(1)), Drop.BAD_MESSAGE),
     (parse_control, encode_control(Bye(1)), Drop.BAD_MESSAGE),
+    (parse_control, encode_control(TABLE), Drop.BAD_MESSAGE),
+    (parse_control, encode_control(LinksAck(7)), Drop.BAD_MESSAGE),
     (parse_hello, HELLO.encode(), Drop.BAD_HANDSHAKE),
     (parse_welcome, Welcome(b"b" * 16, 1, 1400).encode(), Drop.BAD_HANDSHAKE),
     (parse_cookie, Cookie(1, bytes(24), bytes(32)).encode(), Drop.BAD_HANDSHAKE),
@@ -196,7 +213,7 @@ def test_a_control_message_beyond_its_bounds_is_refused(message: ControlMessage)
     ids=["none", "link 15", "no weight", "twice the same"],
 )
 def test_a_hello_with_impossible_links_is_refused(links: tuple[LinkOffer, ...]) -> None:
-    hello = Hello(1, b"b" * 16, bytes(16), 0, 1400, links)
+    hello = Hello(1, b"b" * 16, bytes(16), 0, 1400, LinkTable(0, 1, links))
     with pytest.raises(PeerError) as caught:
         parse_hello(hello.encode())
     assert caught.value.reason is Drop.BAD_HANDSHAKE
@@ -204,7 +221,7 @@ def test_a_hello_with_impossible_links_is_refused(links: tuple[LinkOffer, ...]) 
 
 def test_another_version_and_session_0_are_refused() -> None:
     with pytest.raises(PeerError) as caught:
-        parse_init(Init(1, 1, b"", version=2).encode())
+        parse_init(Init(1, 1, b"", version=99).encode())
     assert caught.value.reason is Drop.BAD_VERSION
     for parse, data in [
         (parse_init, Init(1, 0, b"").encode()),

@@ -23,7 +23,6 @@ from wrrtun.core.handshake import NOISE_NAMES
 from wrrtun.core.messages import (
     Hello,
     Init,
-    LinkOffer,
     Response,
     Welcome,
     parse_hello,
@@ -31,6 +30,7 @@ from wrrtun.core.messages import (
     parse_response,
     parse_welcome,
 )
+from wrrtun.core.offers import LinkOffer, LinkTable
 from wrrtun.core.seal import Suite
 
 PINS = ["noiseprotocol==0.3.1", "cryptography==50.0.2"]
@@ -62,7 +62,7 @@ class Oracle:
         python = oracle_python()
         if python is None:
             pytest.skip("noiseprotocol could not be installed")
-        prologue = b"wrrtun\x01" + bytes([suite])
+        prologue = b"wrrtun\x02" + bytes([suite])
         keys = [prologue, static, PSK, *([remote_static] if remote_static else [])]
         arguments = [NOISE_NAMES[suite], *(key.hex() for key in keys)]
         self._process = subprocess.Popen(
@@ -107,7 +107,9 @@ def test_our_client_agrees_with_its_server(suite: Suite) -> None:
 
 @pytest.mark.parametrize("suite", Suite)
 def test_our_server_agrees_with_its_client(suite: Suite) -> None:
-    hello = Hello(1, b"b" * 16, bytes(16), 7, 1400, (LinkOffer(0, 1.0, 1.0, 0, 0),))
+    hello = Hello(
+        1, b"b" * 16, bytes(16), 7, 1400, LinkTable(0, 1, (LinkOffer(0, 1.0, 1.0, 0, 0),))
+    )
     with Oracle(suite, CLIENT_KEY, public(SERVER_KEY)) as oracle:
         _, message = oracle.tell(b"", hello.encode())
         reply = Server().receive(sign_init(Init(suite, 0x1111, message).encode()))

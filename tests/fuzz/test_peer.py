@@ -15,7 +15,6 @@ from tests.sim.world import World
 from wrrtun.core.errors import Drop
 from wrrtun.core.messages import (
     ControlMessage,
-    LinkOffer,
     LinkReport,
     Marker,
     Nack,
@@ -24,6 +23,7 @@ from wrrtun.core.messages import (
     Report,
     encode_control,
 )
+from wrrtun.core.offers import LinkOffer
 from wrrtun.core.vnet import VNET
 from wrrtun.core.wire import CONTINUES, PARTIAL, SEQ_MASK, Kind
 

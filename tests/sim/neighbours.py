@@ -7,7 +7,7 @@ from tests.sim.lines import HEADER_BYTES
 from tests.sim.world import MTU, describe, frame, number_of, public
 from wrrtun.core.client import Client
 from wrrtun.core.initiator import Initiator
-from wrrtun.core.messages import LinkOffer
+from wrrtun.core.offers import LinkOffer
 from wrrtun.core.output import Output
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite

@@ -4,6 +4,7 @@ Everything that happens is an event in a heap; `now` moves from one to the next.
 comes from one seed, so the same seed gives the same run, datagram for datagram.
 """
 
+import dataclasses
 import heapq
 import math
 import random
@@ -19,7 +20,7 @@ from wrrtun.core.client import Client
 from wrrtun.core.events import Event, LinkChanged, SessionUp
 from wrrtun.core.headers import Buffer
 from wrrtun.core.initiator import Initiator
-from wrrtun.core.messages import LinkOffer
+from wrrtun.core.offers import LinkOffer, LinkRole
 from wrrtun.core.output import Transmit
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
@@ -62,6 +63,8 @@ class World:
         suite: Suite = Suite.AES_256_GCM,
         server_ahead: float = 0.0,
         weights: list[float] | None = None,
+        roles: dict[int, LinkRole] | None = None,
+        copies: int = 1,
     ) -> None:
         self.random = random.Random(seed)
         self.now = 1000.0
@@ -72,10 +75,14 @@ class World:
         self.ports = [40_000 + number for number in range(len(lines))]
         weights = weights or [0.0 if rates else 1.0] * len(lines)
         rates = rates or [0.0] * len(lines)
+        self.copies = copies
         self.offers = tuple(
             LinkOffer(number, weight or rate / 1e6, weight or rate / 1e6, int(rate), int(rate))
             for number, (rate, weight) in enumerate(zip(rates, weights, strict=True))
         )
+        for number, role in (roles or {}).items():
+            changed = dataclasses.replace(self.offers[number], role=role)
+            self.offers = (*self.offers[:number], changed, *self.offers[number + 1 :])
         self.reads: dict[str, list[bytes]] = {"client": [], "server": []}
         self.read_at: dict[str, list[float]] = {"client": [], "server": []}
         self.submitted_at: dict[str, dict[int, float]] = {"client": {}, "server": {}}
@@ -111,6 +118,7 @@ class World:
             self.random.randbytes,
             lambda: 1.7e9 + self.now,
             self.now,
+            self.copies,
         )
 
     def make_server(self) -> Server:

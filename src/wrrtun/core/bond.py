@@ -13,7 +13,7 @@ from typing import Final
 from .arrivals import Arrivals
 from .flight import Flight
 from .link import Link, LinkState
-from .messages import LinkOffer
+from .offers import LinkOffer, LinkRole
 from .pacer import Pacer
 from .rate import IDLE_SECONDS, RateFinder
 from .wire import OVERHEAD_BYTES, SEQ_MASK
@@ -28,6 +28,13 @@ EXPRESS_BURST_SECONDS: Final = 0.1
 EXPRESS_BURST_BYTES: Final = 4_000
 
 CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
+
+# A metered link that has carried bulk is looked after like any other for this long; afterwards it
+# costs next to nothing, and nobody waits for what it might bring.
+SPARE_SECONDS: Final = 1.0
+# Within each stretch of this length a metered link carries during its part only: short beside the
+# queue, so that TCP sees a slower line and not one that comes and goes.
+PART_SECONDS: Final = 0.1
 
 
 class PathCheck:
@@ -96,12 +103,30 @@ class Member:
         self.sent_bulk_bytes = 0  # UDP payload
         self.arrivals = Arrivals()
         self.rate_in_bits_per_second: float | None = None  # what the other end has found
+        self.role = LinkRole.USUAL
+        self.part = 1.0  # of its time, in which a metered link may carry
+        self.standby = False  # it carries nothing, or only what others have no room for
+        self.bulk_received_at = -inf
         self.markers = Markers()
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0
         self._express_at = now
         self._bulk_at = -inf
         self.follow(now)
+
+    def may_spare(self, now: float) -> bool:
+        """Tell whether a metered link may carry what the others have no room for."""
+        return self.ready(now) and now % PART_SECONDS < self.part * PART_SECONDS
+
+    def resting(self, now: float) -> bool:
+        """Tell whether the link stands by and has carried nothing for a while."""
+        return self.standby and now - self._bulk_at >= SPARE_SECONDS
+
+    def brings_bulk(self, now: float) -> bool:
+        """Tell whether the other end may have bulk under way on this link."""
+        if self.role is not LinkRole.USUAL and now - self.bulk_received_at >= SPARE_SECONDS:
+            return False
+        return self.link.hears(now)
 
     @property
     def path(self) -> Path | None:
@@ -189,6 +214,7 @@ class Bond:
     def __init__(self) -> None:
         self._members: dict[int, Member] = {}
         self._carrying: list[Member] = []
+        self.spare: list[Member] = []  # metered, to carry what the others have no room for
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -211,13 +237,18 @@ class Bond:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at the links again: a state or a path has changed."""
+        """Look at the links again: a state, a path or a role has changed."""
         members = [member for member in self._members.values() if member.path is not None]
-        self._carrying = [member for member in members if member.link.state in CARRYING]
-        if not self._carrying:
-            # A line that loses every third probe is bad, but better than none.
-            stalled = LinkState.STALLED
-            self._carrying = [member for member in members if member.link.state is stalled]
+        ready = [member for member in members if member.link.state in CARRYING]
+        usual, metered, backup = (
+            [member for member in ready if member.role is role] for role in LinkRole
+        )
+        # A line that loses every third probe is bad, but better than none.
+        stalled = [member for member in members if member.link.state is LinkState.STALLED]
+        self._carrying = usual or metered or backup or stalled
+        self.spare = metered if usual else []
+        for member in self._members.values():
+            member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
 
     def carrying(self) -> list[Member]:
         """Return the links that frames may be sent on; asked for every frame."""

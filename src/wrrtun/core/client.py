@@ -9,7 +9,7 @@ from .events import NoAnswer
 from .handshake import Established
 from .headers import Buffer
 from .initiator import Initiator
-from .messages import LinkOffer
+from .offers import LinkOffer, LinkTable
 from .output import Output, Transmit
 from .session import Session
 from .settings import TunnelSettings
@@ -37,42 +37,26 @@ class Client:
         random: Callable[[int], bytes],
         wall_clock: Callable[[], float],
         now: float,
+        copies: int = 1,
     ) -> None:
         self._initiator = initiator
-        self._links = links
-        self._header_bytes = header_bytes
-        self._links_changed = False  # since the handshake that told the server
+        self._table = LinkTable(0, copies, links)
+        self._offered = 0  # the serial of the table in the last INIT
         self._random = random
         self._wall_clock = wall_clock
         first_seq = int.from_bytes(random(4))
-        self.tunnel = Tunnel("server", settings, random, first_seq, now)
-        self.tunnel.set_links(
-            links,
-            {offer.number: offer.number for offer in links},
-            initiator=True,
-            header_bytes=header_bytes,
-            now=now,
-        )
+        self.tunnel = Tunnel("server", settings, random, first_seq, now, initiator=True)
+        self._header_bytes = header_bytes
+        self.tunnel.set_links(self._table, header_bytes, now)
         self._attempts = 0  # since the last success
         self._attempt_at = now
         self._heard_at = now
         self._transmits: list[Transmit] = []
 
-    def set_links(self, links: tuple[LinkOffer, ...], now: float) -> None:
-        """Change the links of a running tunnel; a handshake tells the server, the session goes on.
-
-        What stays keeps its state.
-        """
-        self._links = links
-        self._links_changed = True
-        self._attempt_at = now
-        self.tunnel.set_links(
-            links,
-            {offer.number: offer.number for offer in links},
-            initiator=True,
-            header_bytes=self._header_bytes,
-            now=now,
-        )
+    def set_links(self, links: tuple[LinkOffer, ...], now: float, copies: int = 1) -> None:
+        """Change the links of a running tunnel, at both ends, without a handshake."""
+        self._table = LinkTable(self._table.serial + 1, copies, links)
+        self.tunnel.set_links(self._table, self._header_bytes, now)
 
     def submit(self, read: Buffer, now: float) -> None:
         """Take one TAP read; see Tunnel.submit."""
@@ -131,7 +115,6 @@ class Client:
         session = tunnel.sessions.current
         return (
             session is None
-            or self._links_changed
             or session.wants_rekey(now, tunnel.settings.key_life)
             or now - self._heard_at > SILENCE_SECONDS
         )
@@ -147,11 +130,12 @@ class Client:
             session_id,
             tunnel.outbound.next_bulk_seq,
             tunnel.settings.mtu,
-            self._links,
+            self._table,
             now=now,
             wall_clock_seconds=self._wall_clock(),
         )
-        for offer in self._links:
+        self._offered = self._table.serial
+        for offer in self._table.links:
             self._transmits.append(Transmit(offer.number, offer.number, init, len(init)))
         pause = RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
         jitter = (self._random(1)[0] / 255 * 2 - 1) * RETRY_JITTER
@@ -177,7 +161,7 @@ class Client:
         self._attempts = 0
         self._attempt_at = now
         self._heard_at = now
-        self._links_changed = False
         session = Session(established.keys, now)
+        tunnel.share.restart(self._offered)
         tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
         tunnel.agree_mtu(established.mtu)

@@ -17,8 +17,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from .errors import ConfigError, Drop, PeerError
-from .messages import PROTOCOL_VERSION, LinkOffer
+from .messages import PROTOCOL_VERSION
 from .noise import KEY_BYTES, HandshakeState
+from .offers import LinkTable
 from .seal import Suite
 
 NOISE_NAMES: Final = {
@@ -26,7 +27,7 @@ NOISE_NAMES: Final = {
     Suite.CHACHA20_POLY1305: "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s",
 }
 
-# The shortest is COOKIE. The longest is INIT with 15 links, at 563 bytes: far enough below the
+# The shortest is COOKIE. The longest is INIT with 15 links, at 613 bytes: far enough below the
 # smallest MTU in use (IPv6's 1280) to arrive in one piece everywhere.
 MIN_HANDSHAKE_BYTES: Final = 66
 MAX_HANDSHAKE_BYTES: Final = 1024
@@ -46,13 +47,13 @@ class SessionKeys:
 
 @dataclass(frozen=True)
 class Established:
-    """The keys, and what the peer said of itself; only a client has `links`."""
+    """The keys, and what the peer said of itself; only a client has links."""
 
     keys: SessionKeys
     boot_id: bytes
     next_bulk_seq: int
     mtu: int
-    links: tuple[LinkOffer, ...] = ()
+    table: LinkTable | None = None
 
 
 def check_size(datagram: bytes) -> None:

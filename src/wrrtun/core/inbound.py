@@ -61,6 +61,7 @@ class Inbound:
         if not count:
             return 0
         self.bulk_received_at = now
+        member.bulk_received_at = now
         insert = self.reorder.insert
         for one in opened:
             released = insert(one, now)
@@ -130,7 +131,7 @@ class Inbound:
             self.reorder.decay_tolerance(now - self._waits_since if self._waits_since else 0.0)
             self._waits = [0.0, self._waits[0]]
             self._waits_since = now
-        live = [member.link for member in self._bond if member.link.hears(now)]
+        live = [member.link for member in self._bond if member.brings_bulk(now)]
         delays = [(link.owd_in, link.jitter_in) for link in live if link.owd_in is not None]
         if len(delays) < len(live) or not delays:
             self.reorder.hold_seconds = MAX_HOLD_SECONDS
@@ -148,7 +149,7 @@ class Inbound:
             self._slabs.lend(slab)
 
     def _infer(self, now: float) -> None:
-        live = [member.number for member in self._bond if member.link.hears(now)]
+        live = [member.number for member in self._bond if member.brings_bulk(now)]
         self._released += self.reorder.infer(live, now)
 
     def _open_strictly(self, session: Session, run: Run) -> list[Opened]:

@@ -1,6 +1,6 @@
 """The client's side of the handshake."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
 
@@ -23,8 +23,9 @@ from .handshake import (
     load_private_key,
     make_noise,
 )
-from .messages import Hello, Init, LinkOffer, parse_cookie, parse_response, parse_welcome
+from .messages import Hello, Init, parse_cookie, parse_response, parse_welcome
 from .noise import HandshakeState
+from .offers import LinkTable
 from .seal import Suite
 from .wire import Kind
 
@@ -75,7 +76,7 @@ class Initiator:
         session: int,
         next_bulk_seq: int,
         mtu: int,
-        links: Iterable[LinkOffer],
+        table: LinkTable,
         *,
         now: float,
         wall_clock_seconds: float,
@@ -90,9 +91,7 @@ class Initiator:
         noise = make_noise(
             self._suite, self._static, self._random(32), self._server_public_key, self._psk
         )
-        hello = Hello(
-            self._timestamp_us, self._boot_id, cookie, next_bulk_seq, mtu, tuple(links)
-        ).encode()
+        hello = Hello(self._timestamp_us, self._boot_id, cookie, next_bulk_seq, mtu, table).encode()
         body = Init(self._suite, session, noise.write_message(hello)).encode()
         signed = add_mac1(mac1_key(self._server_public_key), body)
         self._pending = _Pending(session, signed[-MAC_BYTES:], noise)

@@ -78,6 +78,25 @@ _SEQ: Final = BytesInteger(5)
 _TOKEN: Final = Bytes(8)
 
 
+_TABLE: Final = (
+    "serial" / Int32ub,
+    "copies" / Int8ub,
+    "links"
+    / PrefixedArray(
+        Int8ub,
+        Struct(
+            "number" / Int8ub,
+            "weight_down_thousandths" / Int32ub,
+            "weight_up_thousandths" / Int32ub,
+            "rate_down_bits_per_second" / Int64ub,
+            "rate_up_bits_per_second" / Int64ub,
+            "role" / Int8ub,
+            "part_thousandths" / Int16ub,
+        ),
+    ),
+)
+
+
 def _header(kind: Kind) -> Any:
     return "header" / Const(HEADER.pack(pack_header(kind, ANY_LINK, 0, 0)))
 
@@ -117,17 +136,7 @@ HELLO: Final = Layout(
         "cookie" / Bytes(16),
         "next_bulk_seq" / _SEQ,
         "mtu" / Int16ub,
-        "links"
-        / PrefixedArray(
-            Int8ub,
-            Struct(
-                "number" / Int8ub,
-                "weight_down_thousandths" / Int32ub,
-                "weight_up_thousandths" / Int32ub,
-                "rate_down_bits_per_second" / Int64ub,
-                "rate_up_bits_per_second" / Int64ub,
-            ),
-        ),
+        *_TABLE,
     ),
     Drop.BAD_HANDSHAKE,
 )
@@ -182,3 +191,5 @@ NACK: Final = Layout(
 )
 MARKER: Final = Layout(Struct("next_bulk_seq" / _SEQ), Drop.BAD_MESSAGE)
 BYE: Final = Layout(Struct("reason" / Int8ub), Drop.BAD_MESSAGE)
+LINKS: Final = Layout(Struct(*_TABLE), Drop.BAD_MESSAGE)
+LINKS_ACK: Final = Layout(Struct("serial" / Int32ub), Drop.BAD_MESSAGE)

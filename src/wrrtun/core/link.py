@@ -15,7 +15,13 @@ from typing import Final
 
 from .delays import Loss, OneWayDelay, RoundTrip
 from .events import LinkChanged
-from .probing import Delivery, Prober, Trust
+from .probing import (
+    IDLE_INTERVAL_SECONDS,
+    RESTING_INTERVAL_SECONDS,
+    Delivery,
+    Prober,
+    Trust,
+)
 
 # How long nothing may be heard of a link. While bulk flows at least two retransmission timeouts'
 # worth of round trips, so that a queue on a slow line does not pass for its death.
@@ -166,6 +172,10 @@ class Link:
         if loss < LOSSY_UNTIL:
             return self._signal(Signal.LOSS_FELL, "loses little", now)
         return None
+
+    def rest(self, resting: bool) -> None:
+        """Probe a link that stands by ever so rarely, for its bytes may cost money."""
+        self._prober.idle_interval = RESTING_INTERVAL_SECONDS if resting else IDLE_INTERVAL_SECONDS
 
     def probe_due(self, now: float, flowing: bool) -> bool:
         """Tell whether to send a probe now."""

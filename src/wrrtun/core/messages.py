@@ -16,10 +16,11 @@ from typing import Any, Final
 from . import layouts
 from .errors import Drop, PeerError
 from .layouts import Layout
+from .offers import LinkTable
 from .samples import read_samples, sample_fields
 from .wire import MAX_LINKS
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 MAX_NACK_RANGES: Final = 64
 
 
@@ -64,17 +65,6 @@ class Cookie:
 
 
 @dataclass(frozen=True)
-class LinkOffer:
-    """One link of the client; down is towards the client. Weights from 0.001; rate 0: unknown."""
-
-    number: int
-    weight_down: float
-    weight_up: float
-    rate_down_bits_per_second: int
-    rate_up_bits_per_second: int
-
-
-@dataclass(frozen=True)
 class Hello:
     """INIT's payload.
 
@@ -87,19 +77,11 @@ class Hello:
     cookie: bytes
     next_bulk_seq: int
     mtu: int
-    links: tuple[LinkOffer, ...]
+    table: LinkTable
 
     def encode(self) -> bytes:
         """Write the payload."""
-        links = [
-            vars(link)
-            | {
-                "weight_down_thousandths": round(link.weight_down * 1000),
-                "weight_up_thousandths": round(link.weight_up * 1000),
-            }
-            for link in self.links
-        ]
-        return layouts.HELLO.build(vars(self) | {"links": links})
+        return layouts.HELLO.build(vars(self) | self.table.fields())
 
 
 @dataclass(frozen=True)
@@ -192,7 +174,14 @@ class Bye:
     reason: int
 
 
-ControlMessage = Probe | ProbeReply | Report | Nack | Marker | Bye
+@dataclass(frozen=True)
+class LinksAck:
+    """The server has this link table, or a newer one."""
+
+    serial: int
+
+
+ControlMessage = Probe | ProbeReply | Report | Nack | Marker | Bye | LinkTable | LinksAck
 
 
 def parse_init(data: bytes) -> Init:
@@ -220,11 +209,9 @@ def parse_cookie(data: bytes) -> Cookie:
 def parse_hello(data: bytes) -> Hello:
     """Read INIT's payload."""
     fields = layouts.HELLO.parse(data)
-    links = tuple(_make_offer(link) for link in fields.links)
-    numbers = {link.number for link in links}
-    _require(0 < len(numbers) == len(links), Drop.BAD_HANDSHAKE, "no links, or one twice")
+    table = LinkTable.read(fields.serial, fields.copies, fields.links, Drop.BAD_HANDSHAKE)
     return Hello(
-        fields.timestamp_us, fields.boot_id, fields.cookie, fields.next_bulk_seq, fields.mtu, links
+        fields.timestamp_us, fields.boot_id, fields.cookie, fields.next_bulk_seq, fields.mtu, table
     )
 
 
@@ -241,6 +228,8 @@ def encode_control(message: ControlMessage) -> bytes:
     if isinstance(message, Report):
         links = [vars(link) | sample_fields(link.samples) for link in message.links]
         fields = {"stalled": message.stalled, "links": links}
+    elif isinstance(message, LinkTable):
+        fields = message.fields()
     return kind + layout.build(fields)
 
 
@@ -266,12 +255,8 @@ def _make_nack(ranges: list[list[int]]) -> Nack:
     return Nack(tuple((first, count) for first, count in ranges))
 
 
-def _make_offer(link: Any) -> LinkOffer:
-    weights = link.weight_down_thousandths, link.weight_up_thousandths
-    _require(link.number < MAX_LINKS, Drop.BAD_HANDSHAKE, f"link {link.number}")
-    _require(all(weights), Drop.BAD_HANDSHAKE, "a link without weight")
-    rates = link.rate_down_bits_per_second, link.rate_up_bits_per_second
-    return LinkOffer(link.number, weights[0] / 1000, weights[1] / 1000, *rates)
+def _make_links(serial: int, copies: int, links: list[Any]) -> LinkTable:
+    return LinkTable.read(serial, copies, links, Drop.BAD_MESSAGE)
 
 
 def _require(condition: bool, refusal: Drop, detail: str) -> None:
@@ -287,5 +272,7 @@ _CONTROL: Final[dict[bytes, tuple[Layout, type, Callable[..., ControlMessage]]]]
     b"\4": (layouts.NACK, Nack, _make_nack),
     b"\5": (layouts.MARKER, Marker, Marker),
     b"\6": (layouts.BYE, Bye, Bye),
+    b"\7": (layouts.LINKS, LinkTable, _make_links),
+    b"\x08": (layouts.LINKS_ACK, LinksAck, LinksAck),
 }
 _KINDS: Final = {cls: (kind, layout) for kind, (layout, cls, _) in _CONTROL.items()}

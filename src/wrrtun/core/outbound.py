@@ -48,6 +48,9 @@ UNPACED_QUEUE_BYTES: Final = 4 << 20
 RUN_SECONDS: Final = 0.004
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
+# What has waited so long has no room on the usual links: metered ones help out. Well above what a
+# page or a call leaves in the queue, well below CoDel's target.
+SPARE_QUEUE_SECONDS: Final = 0.02
 # What is queued while no link carries is of no use to anyone after this long.
 STALE_SECONDS: Final = 1.0
 
@@ -138,6 +141,8 @@ class Outbound:
         while self.queue:
             ready = [member.number for member in carrying if member.ready(now)]
             number = self._scheduler.choose(ready)
+            if number is None and self._bond.spare:
+                number = self._scheduler.choose(self._sparing(now))
             member = self._bond.get(number) if number is not None else None
             if member is None:
                 break
@@ -176,6 +181,12 @@ class Outbound:
         """Say when a link's pacer will be ready for what is queued; infinity without a link."""
         times = [member.next_time(now) for member in self._bond.carrying()]
         return min(times, default=math.inf)
+
+    def _sparing(self, now: float) -> list[int]:
+        """Name the metered links that may help out, as the queue has waited long enough."""
+        if self.queue.sojourn_seconds(now) < SPARE_QUEUE_SECONDS:
+            return []
+        return [member.number for member in self._bond.spare if member.may_spare(now)]
 
     def _take(self, member: Member, now: float) -> tuple[Sequence[Buffer], int, int]:
         """Take one run off the queue: frames, the first one's flags, the others' flags."""

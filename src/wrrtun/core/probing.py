@@ -7,6 +7,9 @@ START_SECONDS: Final = 0.2
 START_INTERVAL_SECONDS: Final = 0.02
 FLOWING_INTERVAL_SECONDS: Final = 0.1
 IDLE_INTERVAL_SECONDS: Final = 1.0
+# A metered or backup link that carries nothing: often enough for NAT to remember it, and some 60 MB
+# in a month, both ends and the answers included.
+RESTING_INTERVAL_SECONDS: Final = 15.0
 # A dead link is asked ever less often, and quickly again once it has answered.
 DOWN_INTERVALS_SECONDS: Final = (0.2, 2.0)
 
@@ -39,6 +42,7 @@ class Prober:
 
     def __init__(self, now: float) -> None:
         self.answers_in_row = 0
+        self.idle_interval = IDLE_INTERVAL_SECONDS
         self._first_at: float | None = None
         self._sent_at = now - IDLE_INTERVAL_SECONDS  # the first is due at once
         self._next_id = 0
@@ -94,7 +98,7 @@ class Prober:
             return self._sent_at + self._down_interval
         if self._first_at is None or now - self._first_at < START_SECONDS:
             return self._sent_at + START_INTERVAL_SECONDS
-        return self._sent_at + (FLOWING_INTERVAL_SECONDS if flowing else IDLE_INTERVAL_SECONDS)
+        return self._sent_at + (FLOWING_INTERVAL_SECONDS if flowing else self.idle_interval)
 
     def slow_down(self, now: float) -> None:
         """Probe a link that has just gone down: soon, then ever less often."""

@@ -163,7 +163,7 @@ class Responder:
             remote_session=init.session,
             initiator=False,
         )
-        established = Established(keys, hello.boot_id, hello.next_bulk_seq, hello.mtu, hello.links)
+        established = Established(keys, hello.boot_id, hello.next_bulk_seq, hello.mtu, hello.table)
         return Reply(response, (peer.name, established))
 
     def _limit(self, source: bytes, now: float) -> None:

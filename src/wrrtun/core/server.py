@@ -75,7 +75,7 @@ class Server:
     def add_peer(self, peer: str, settings: TunnelSettings, now: float) -> None:
         """Have a tunnel for another peer; the responder must know it too."""
         first_seq = int.from_bytes(self._random(4))
-        self.tunnels[peer] = Tunnel(peer, settings, self._random, first_seq, now)
+        self.tunnels[peer] = Tunnel(peer, settings, self._random, first_seq, now, initiator=False)
         self._numbers[peer] = set()
 
     def remove_peer(self, peer: str, now: float) -> None:
@@ -203,7 +203,8 @@ class Server:
 
     def _promote(self, tunnel: Tunnel, session: Session, now: float) -> None:
         established, header_bytes = self._offers.pop(tunnel.peer)
-        tunnel.set_links(established.links, {}, initiator=False, header_bytes=header_bytes, now=now)
+        if established.table is not None:
+            tunnel.offer_links(established.table, established.boot_id, header_bytes, now)
         tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
         tunnel.agree_mtu(established.mtu)
 

@@ -16,11 +16,13 @@ from .errors import Drop
 from .events import Event, MtuAgreed, SessionDown, SessionUp
 from .headers import ETHERNET_BYTES, Buffer
 from .inbound import Inbound, single
-from .messages import Bye, LinkOffer
+from .messages import Bye
+from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox, Output, Transmit
 from .session import Session, Sessions
 from .settings import TunnelSettings
+from .sharing import TableShare
 from .upkeep import Upkeep, credit
 from .wire import Kind
 
@@ -42,6 +44,8 @@ class Tunnel:
         random: Callable[[int], bytes],
         next_bulk_seq: int,
         now: float,
+        *,
+        initiator: bool,
     ) -> None:
         self.peer = peer
         self.settings = settings
@@ -50,7 +54,10 @@ class Tunnel:
         self.sessions = Sessions()
         self.outbound = Outbound(self.bond, self.counters, next_bulk_seq, settings.max_frame_bytes)
         self.inbound = Inbound(self.bond, self.counters)
+        self.share = TableShare(owner=initiator)
         self.rekeys = 0
+        self._initiator = initiator
+        self._header_bytes = 0
         self._random = random
         self._outbox = Outbox()
         self._deadline = math.inf
@@ -63,37 +70,42 @@ class Tunnel:
             self.counters,
             self._outbox,
             self.sealing,
+            self.share,
             settings.mtu,
             now,
         )
 
     # Links and keys
 
-    def set_links(
-        self,
-        offers: tuple[LinkOffer, ...],
-        paths: dict[int, Path],
-        *,
-        initiator: bool,
-        header_bytes: int,
-        now: float,
-    ) -> None:
+    def set_links(self, table: LinkTable, header_bytes: int, now: float) -> None:
         """Make the bond what the client says it is; links that stay keep their state."""
-        numbers = {offer.number for offer in offers}
+        self.share.use(table)
+        self._header_bytes = header_bytes
+        numbers = {offer.number for offer in table.links}
         for number in [member.number for member in self.bond if member.number not in numbers]:
             self.bond.remove(number)
             self.outbound.remove(number)
-        for offer in offers:
-            weight, rate = sending_weight(offer, initiator=initiator)
+        for offer in table.links:
+            weight, rate = sending_weight(offer, initiator=self._initiator)
             member = self.bond.get(offer.number)
             if member is None:
-                check = PathCheck(paths.get(offer.number), self._random)
+                # The client's links know their way, the server learns it.
+                path = offer.number if self._initiator else None
+                check = PathCheck(path, self._random)
                 member = Member(self.peer, offer.number, weight, rate, check, header_bytes, now)
                 self.bond.add(member)
             member.weight = weight
             member.set_cap(rate, now)
+            member.role, member.part = offer.role, offer.part
             self.outbound.set_weight(member, member.weight)
+        self.bond.refresh()
         self.upkeep.due_at = now
+
+    def offer_links(self, table: LinkTable, boot_id: bytes, header_bytes: int, now: float) -> None:
+        """Take the links that a client's handshake brings, unless a newer LINKS overtook it."""
+        known = self.share.table
+        if known is None or boot_id != self._peer_boot_id or table.serial >= known.serial:
+            self.set_links(table, header_bytes, now)
 
     def establish(self, session: Session, boot_id: bytes, peer_next_seq: int, now: float) -> None:
         """Use a proven session from now on."""
@@ -178,6 +190,8 @@ class Tunnel:
         """Do what is due; return what has gathered since the last call."""
         if now > self._deadline + STALL_SECONDS:
             self.upkeep.on_stall(now)
+        if self.share.changed and self.share.table is not None:
+            self.set_links(self.share.table, self._header_bytes, now)
         if now >= self.upkeep.due_at:
             self._maintain(now)
         reorder_due = self.inbound.reorder.deadline

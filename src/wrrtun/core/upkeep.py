@@ -13,6 +13,7 @@ from .inbound import Inbound
 from .messages import (
     Bye,
     ControlMessage,
+    LinksAck,
     Marker,
     Probe,
     ProbeReply,
@@ -20,10 +21,12 @@ from .messages import (
     encode_control,
     parse_control,
 )
+from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox
 from .rates import Rates
 from .session import Session
+from .sharing import TableShare
 from .wire import Kind
 
 # The other end finds a line's rate from reports: every 50 ms would cost a tenth on one that changes
@@ -53,6 +56,7 @@ class Upkeep:
         counters: Counters,
         outbox: Outbox,
         sealing: Callable[[float], Session | None],
+        share: TableShare,
         mtu: int,
         now: float,
     ) -> None:
@@ -66,6 +70,7 @@ class Upkeep:
         self._outbox = outbox
         self._sealing = sealing
         self._rates = Rates(peer, bond, outbound, outbox)
+        self._share = share
         self._mtu = mtu
         self._stalled_at = -math.inf  # when this end last came late to its sockets
         self._reported_at = now
@@ -103,6 +108,11 @@ class Upkeep:
             self._inbound.mark(member, message.next_bulk_seq, now)
         elif isinstance(message, Report):
             self._on_report(message, now)
+        elif isinstance(message, LinkTable):
+            self._share.take(message)
+            self.send(member, LinksAck(message.serial), now)
+        elif isinstance(message, LinksAck):
+            self._share.agree(message.serial)
         elif isinstance(message, Bye) and current:  # else it was held up, or held back
             self.ended_by_peer = True
         return True
@@ -181,26 +191,42 @@ class Upkeep:
         received = now - self._inbound.bulk_received_at < FLOWING_SECONDS
         flowing = received or now - self._outbound.bulk_sent_at < FLOWING_SECONDS
         for member in self._bond:
-            self.note(member.link.check(now, flowing))
-            if member.link.probe_due(now, flowing):
+            resting = member.resting(now)
+            member.link.rest(resting)
+            self.note(member.link.check(now, flowing and not resting))
+            if member.link.probe_due(now, flowing and not resting):
                 self.probe(member, now)
         self._mark(now)
         if received and now >= self._reported_at + self._report_seconds:
             self._report(now)
+        table = self._share.due(now)
+        if table is not None:
+            self._tell(table, now)
         self._inbound.update_hold(now)
         rates_due = self._rates.tick(now)
         self._outbound.resize_queue()
-        due = [member.link.deadline(now, flowing) for member in self._bond if member.path]
+        due = [
+            member.link.deadline(now, flowing and not member.resting(now))
+            for member in self._bond
+            if member.path
+        ]
         due.append(now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS))
         due.append(rates_due)
         if received:
             due.append(self._reported_at + self._report_seconds)
         self.due_at = max(min(due), now + 0.001)
 
+    def _tell(self, table: LinkTable, now: float) -> None:
+        """Send the link table over the best link; the next try takes what is best then."""
+        member = self._bond.fastest(now)
+        if member is not None:
+            self.send(member, table, now)
+
     def _mark(self, now: float) -> None:
         """Tell links that carried no bulk for a while how far the others have come."""
         seq = self._outbound.next_bulk_seq
-        for member in self._bond.carrying():
+        spare = [member for member in self._bond.spare if not member.resting(now)]
+        for member in [*self._bond.carrying(), *spare]:
             markers = member.markers
             rate = member.rate_bits_per_second
             pause = MARKER_SECONDS
