@@ -8,6 +8,10 @@ The guest's side is in guest.py: it mounts, loads modules, runs the command, pow
 Output comes back live: the command's two streams are the guest's consoles 1 and 2, and those are
 two pipes. The kernel's own messages are shown only when the guest ends without a result.
 
+Where it may (root may), the guest runs in real time (SCHED_RR): netem and the lines go by a clock
+that never stops, so each moment in which other work has its CPU is a hole in every measurement.
+Nothing helps when the machine below takes the CPU away; a warning tells of both.
+
 The guest is pinned to one host CPU. Each of its system calls is a switch between two host
 processes, and a switch that has to wake another CPU is dear, above all in a virtual machine.
 Measured (kernel 6.1 guest, 6.18 host with two virtual CPUs): getppid 8 to 12 us pinned, 75 to 220
@@ -124,6 +128,13 @@ def _quietest_cpu() -> int:
     return min(cpus, key=lambda cpu: _busy_seconds(cpu) - before[cpu])
 
 
+def _ahead_of_others() -> tuple[str, ...]:
+    """Return the words that start a command in real time (sched(7)), if we may."""
+    real_time = ("chrt", "--rr", "1")
+    asked = subprocess.run([*real_time, "true"], stderr=subprocess.DEVNULL, check=False)
+    return real_time if asked.returncode == 0 else ()
+
+
 def _tell_of_others(busy_seconds: float, seconds: float) -> None:
     """Warn when the guest had to share its CPU: its clock runs on, so netem was late."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -140,6 +151,7 @@ def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
     arguments = [
         *("setpriv", "--pdeathsig", "TERM", "sh", "-c", SUPERVISE, "guest"),
         *("taskset", "--cpu-list", str(cpu)),
+        *_ahead_of_others(),
         kernel,
         f"mem={MEMORY}",
         "rootfstype=hostfs",
