@@ -92,6 +92,8 @@ class ServerDaemon(Daemon):
             return
         result = self._server.poll(now)
         self._transmit(result.transmits)
+        for event in result.events:
+            self.observer.note(event)
         for peer, output in result.outputs:
             device = self._devices[peer]
             device.settle()

@@ -1,11 +1,12 @@
 """The end that has the links: it starts handshakes, and starts over when the server is gone."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from .batch import Run, split
 from .errors import Drop, PeerError
-from .events import NoAnswer
+from .events import NoAnswer, OtherVersion
 from .handshake import Established
 from .headers import Buffer
 from .initiator import Initiator
@@ -15,6 +16,7 @@ from .session import Session
 from .settings import TunnelSettings
 from .slab import Slab
 from .tunnel import Tunnel
+from .versions import NOTE_SECONDS, OtherVersionError
 from .wire import HEADER, Kind
 
 # Sooner than WireGuard's 5 s at first: a person waits. Then as rarely.
@@ -51,6 +53,7 @@ class Client:
         self._attempts = 0  # since the last success
         self._attempt_at = now
         self._heard_at = now
+        self._version_noted_at = -inf
         self._transmits: list[Transmit] = []
 
     def set_links(self, links: tuple[LinkOffer, ...], now: float, copies: int = 1) -> None:
@@ -76,7 +79,7 @@ class Client:
         `waited`: for how many seconds it lay in the socket.
         """
         for run in split(data, datagram_bytes, slab):
-            if run.kind in (Kind.RESPONSE, Kind.COOKIE):
+            if run.kind in (Kind.RESPONSE, Kind.COOKIE, Kind.VERSION):
                 self._answer(bytes(run.datagrams), now)
             else:
                 self._sealed(run, link, now, waited)
@@ -150,11 +153,19 @@ class Client:
         except PeerError as error:
             if error.reason is not Drop.REPLAYED:  # the same answer over another link is no news
                 self.tunnel.counters.drop(error.reason)
+            if isinstance(error, OtherVersionError):
+                self._note_version(error.theirs, now)
             return
         if established is not None:
             self._establish(established, now)
         elif self._attempts == 1:
             self._attempt_at = now  # with the cookie; should that not do either, patience
+
+    def _note_version(self, theirs: int, now: float) -> None:
+        """Say so at once, and then once a minute: each attempt brings an answer over each link."""
+        if now >= self._version_noted_at + NOTE_SECONDS:
+            self._version_noted_at = now
+            self.tunnel.note(OtherVersion(self.tunnel.peer, theirs))
 
     def _establish(self, established: Established, now: float) -> None:
         tunnel = self.tunnel

@@ -64,4 +64,21 @@ class RateChanged:
     rate_bits_per_second: float
 
 
-Event = RateChanged | SessionUp | SessionDown | LinkChanged | PathChanged | MtuAgreed | NoAnswer
+@dataclass(frozen=True)
+class OtherVersion:
+    """The other end speaks version `theirs` of the protocol; `peer` is an address at the server."""
+
+    peer: str
+    theirs: int
+
+
+Event = (
+    OtherVersion
+    | RateChanged
+    | SessionUp
+    | SessionDown
+    | LinkChanged
+    | PathChanged
+    | MtuAgreed
+    | NoAnswer
+)

@@ -27,6 +27,7 @@ from .messages import Hello, Init, parse_cookie, parse_response, parse_welcome
 from .noise import HandshakeState
 from .offers import LinkTable
 from .seal import Suite
+from .versions import ANSWER_BYTES, OtherVersionError, read_answer
 from .wire import Kind
 
 
@@ -102,9 +103,15 @@ class Initiator:
         """Read a RESPONSE; or keep a COOKIE and return None: then it is time to start() again.
 
         At once for the first COOKIE, else at the next retry, so that COOKIEs for several links do
-        not chase each other. PeerError for all else; REPLAYED is another copy of the answer, as
+        not chase each other. OtherVersionError when the server says that it speaks another version
+        of the protocol, PeerError for all else; REPLAYED is another copy of the answer, as
         usual with several links.
         """
+        if len(datagram) == ANSWER_BYTES and datagram[0] >> 4 == Kind.VERSION:
+            if self._pending is None:
+                raise PeerError(Drop.STALE_HANDSHAKE, "it answers no INIT that waits for an answer")
+            mac1 = self._pending.mac1
+            raise OtherVersionError(read_answer(self._server_public_key, datagram, mac1))
         check_size(datagram)
         if datagram[0] >> 4 == Kind.COOKIE:
             self._receive_cookie(datagram, now)

@@ -34,8 +34,9 @@ from .handshake import (
     load_private_key,
     make_noise,
 )
-from .messages import Hello, Init, Response, Welcome, parse_hello, parse_init
+from .messages import PROTOCOL_VERSION, Hello, Init, Response, Welcome, parse_hello, parse_init
 from .seal import Suite
+from .versions import VERSION_OFFSET, OtherVersionError, make_answer
 
 FREE_INITS_PER_SECOND: Final = 50.0  # at 0.2 ms each, 1 % of a core
 # Senders with a cookie have real addresses, but there may be many: 4 % of a core for all of them.
@@ -88,6 +89,7 @@ class Responder:
     ) -> None:
         self._static = load_private_key(private_key)
         public_key = self._static.public_key().public_bytes_raw()
+        self._public_key = public_key
         self._boot_id = boot_id
         self._random = random
         self._mac1_key = mac1_key(public_key)
@@ -120,13 +122,20 @@ class Responder:
     ) -> Reply:
         """Answer an INIT from `source` (cookie.py says how it is written), or raise PeerError.
 
+        OtherVersionError has an answer of its own.
+
         `allocate_session` gives a free id (1 to 65 535); the other two are asked by peer name.
         They are called only for a session that will be established. The new session replaces an
         unconfirmed one of the same peer, and a live one at its first datagram.
         """
         check_size(datagram)
         signed, mac2 = datagram[:-MAC_BYTES], datagram[-MAC_BYTES:]
-        init = parse_init(strip_mac1(self._mac1_key, signed))
+        body = strip_mac1(self._mac1_key, signed)
+        if body[VERSION_OFFSET] != PROTOCOL_VERSION:
+            quiet = self._load.overloaded(now)
+            told = b"" if quiet else make_answer(self._public_key, signed[-MAC_BYTES:])
+            raise OtherVersionError(body[VERSION_OFFSET], told)
+        init = parse_init(body)
         answered = self._answers.get(signed)
         if answered and now < answered.at + ANSWER_SECONDS:
             return Reply(answered.response)

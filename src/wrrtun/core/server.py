@@ -3,12 +3,15 @@
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from math import inf
 from typing import Final, NamedTuple
 
 from .batch import Run, split
 from .bond import Path
 from .counters import Counters
 from .errors import Drop, PeerError
+from .events import Event, OtherVersion
 from .handshake import Established
 from .headers import Buffer
 from .output import Output, Transmit
@@ -17,6 +20,7 @@ from .session import Session
 from .settings import TunnelSettings
 from .slab import Slab
 from .tunnel import Tunnel
+from .versions import NOTE_SECONDS, OtherVersionError
 from .wire import HEADER, Kind
 
 SESSION_NUMBERS: Final = 1 << 16
@@ -28,6 +32,7 @@ class ServerOutput:
 
     transmits: list[Transmit] = field(default_factory=list)
     outputs: list[tuple[str, Output]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)  # of no peer
     deadline: float | None = None
 
 
@@ -66,6 +71,8 @@ class Server:
         self._numbers: dict[str, set[int]] = {}
         self._offers: dict[str, Offer] = {}  # at most one a peer
         self._transmits: list[Transmit] = []
+        self._events: list[Event] = []
+        self._version_noted_at = -inf
         self._touched: set[str] = set()
         self._due: list[tuple[float, str]] = []
         self._deadlines: dict[str, float] = {}
@@ -115,8 +122,8 @@ class Server:
             due, peer = heapq.heappop(self._due)
             if self._deadlines.get(peer) == due:
                 self._touched.add(peer)
-        result = ServerOutput(self._transmits)
-        self._transmits = []
+        result = ServerOutput(self._transmits, events=self._events)
+        self._transmits, self._events = [], []
         for peer in self._touched:
             tunnel = self.tunnels[peer]
             if tunnel.upkeep.ended_by_peer:
@@ -177,10 +184,21 @@ class Server:
             )
         except PeerError as error:
             self.counters.drop(error.reason)
+            if isinstance(error, OtherVersionError):
+                self._answer_version(error, path, source, now)
             return
         if reply.established is not None:
             self._offer(*reply.established, header_bytes, now)
         self._transmits.append(Transmit(0, path, reply.datagram, len(reply.datagram)))
+
+    def _answer_version(
+        self, error: OtherVersionError, path: Path, source: bytes, now: float
+    ) -> None:
+        if error.answer:
+            self._transmits.append(Transmit(0, path, error.answer, len(error.answer)))
+        if now >= self._version_noted_at + NOTE_SECONDS:
+            self._version_noted_at = now
+            self._events.append(OtherVersion(str(ip_address(source[:-2])), error.theirs))
 
     def _draw_session(self) -> int:
         if len(self._sessions) >= SESSION_NUMBERS - 1:

@@ -10,7 +10,7 @@ The upper two bits of the type say what the lower two mean:
     00cc  a frame (or control message) of class cc, complete
     01cc  a frame whose transport checksum is still partial
     11cc  the same, and it continues the super-frame of the previous seq
-    10..  handshake: 8 INIT, 9 RESPONSE, 10 COOKIE; session and seq are 0
+    10..  handshake: 8 INIT, 9 RESPONSE, 10 COOKIE, 11 VERSION; session and seq are 0
 
 Classes: 1 bulk, 2 express, 3 control. Nonces are made of class and seq alone, so the flags never
 open a second nonce space.
@@ -49,6 +49,7 @@ class Kind(IntEnum):
     INIT = 8
     RESPONSE = 9
     COOKIE = 10
+    VERSION = 11
 
 
 def pack_header(kind: int, link: int, session: int, seq: int) -> int:

@@ -22,11 +22,13 @@ from wrrtun.core.events import (
     LinkChanged,
     MtuAgreed,
     NoAnswer,
+    OtherVersion,
     PathChanged,
     RateChanged,
     SessionDown,
     SessionUp,
 )
+from wrrtun.core.messages import PROTOCOL_VERSION
 
 log = logging.getLogger("wrrtun")
 
@@ -67,6 +69,12 @@ def note_of(event: Event) -> Note:
                 logging.WARNING,
                 "no answer to handshakes: is it reachable, are the keys its own?",
                 {"peer": peer, "attempts": attempts},
+            )
+        case OtherVersion(peer, theirs):
+            return Note(
+                logging.WARNING,
+                "the other end speaks another version of the protocol: update both ends",
+                {"peer": peer, "ours": PROTOCOL_VERSION, "theirs": theirs},
             )
         case RateChanged(peer, link, rate):
             fields = {"peer": peer, "link": link, "mbit_per_second": f"{rate / 1e6:.2f}"}
