@@ -85,7 +85,7 @@ def measure(
         idle.append(cpu.idle_share)
         return seen.bits_per_second, seen.intervals
 
-    lines = list(zip(lab.lines, profile, strict=True))
+    lines = list(zip(lab.lines, profile.lines, strict=True))
     fast, fast_profile = min(lines, key=lambda pair: pair[1].round_trip_seconds)
     with step(f"ping over the idle {fast_profile.name} line"):
         ping_fast_line = ping(lab.client, SERVER_ADDRESS, IDLE_PING_SECONDS, device=fast.device)

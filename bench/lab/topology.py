@@ -21,14 +21,14 @@ must swallow packets, not make the kernel say that there is no route.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pyroute2.ethtool import Ethtool
 
 from bench.lab import netem
 from bench.lab.namespace import Namespace
-from bench.profiles import Direction, Line, Profile
+from bench.profiles import Direction, Line
 
 SERVER_ADDRESS: Final = "198.51.100.1"
 SERVER_ADDRESS6: Final = "fd00:ffff::1"
@@ -59,11 +59,15 @@ class End:
 class LabLine:
     """A line of a running lab; it can be changed, cut and restored while traffic flows."""
 
-    def __init__(self, number: int, router: Namespace | None, profile: Line | None) -> None:
+    def __init__(
+        self, number: int, client: Namespace, router: Namespace | None, profile: Line | None
+    ) -> None:
         self.number = number
+        self._client = client
+        self._unplugged = False
         self.device = f"line{LETTERS[number - 1]}"  # the client's
-        self.address = f"10.1.{number}.2"
-        self.address6 = f"fd00:1:{number}::2"
+        self.address = _address(number, 2)
+        self.address6 = _address6(number, 2)
         self.profile = profile
         self.router = router
 
@@ -82,10 +86,47 @@ class LabLine:
             up=dataclasses.replace(self.profile.up, loss=1.0) if up else None,
         )
 
+    def unplug(self) -> None:
+        """Take the carrier from the client's device."""
+        assert self.router is not None
+        self.router.iproute.link("set", index=self.router.index("home"), state="down")
+        self._unplugged = True
+
+    def move(self) -> None:
+        """Give the client another address on this line, as a mobile network does now and then."""
+        self._readdress(self.address, _address(self.number, 3))
+
     def restore(self) -> None:
-        """Make the line what its profile says."""
+        """Make the line what its profile says: its rate, its carrier, its first address."""
         assert self.profile is not None
         self.set(self.profile.down, self.profile.up)
+        if self._unplugged:
+            self._plug()
+        self._readdress(self.address, _address(self.number, 2))
+
+    def _plug(self) -> None:
+        """Give the carrier back, and what the kernel forgot when the router's device went down."""
+        assert self.router is not None
+        iproute, index = self.router.iproute, self.router.index("home")
+        iproute.link("set", index=index, state="up")
+        iproute.addr("add", index=index, address=_address6(self.number, 1), prefixlen=64)
+        for address in (self.address, self.address6):
+            _know(self.router, index, address, _home_mac(self.number))
+        self._unplugged = False
+
+    def _readdress(self, before: str, after: str) -> None:
+        if before == after:
+            return
+        assert self.router is not None
+        iproute, table = self._client.iproute, _CLIENT_TABLE + self.number
+        index = self._client.index(self.device)
+        _know(self.router, self.router.index("home"), after, _home_mac(self.number))
+        rule = {"src_len": 32, "table": table, "priority": self.number}
+        iproute.addr("del", index=index, address=before, prefixlen=24)
+        iproute.rule("del", src=before, **rule)
+        iproute.addr("add", index=index, address=after, prefixlen=24)
+        iproute.rule("add", src=after, **rule)
+        self.address = after
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +139,10 @@ class Lab:
 
 
 @contextlib.contextmanager
-def shaped(profile: Profile) -> Iterator[Lab]:
+def shaped(profile: Iterable[Line]) -> Iterator[Lab]:
     """Make a lab with emulated lines; needs netem (see `ensure_netem`)."""
-    with _lab(len(profile), profile) as lab:
+    lines = tuple(profile)
+    with _lab(len(lines), lines) as lab:
         yield lab
 
 
@@ -112,7 +154,7 @@ def unshaped(lines: int) -> Iterator[Lab]:
 
 
 @contextlib.contextmanager
-def _lab(count: int, profile: Profile | None) -> Iterator[Lab]:
+def _lab(count: int, profile: tuple[Line, ...] | None) -> Iterator[Lab]:
     with contextlib.ExitStack() as stack:
 
         def namespace(role: str) -> Namespace:
@@ -126,7 +168,7 @@ def _lab(count: int, profile: Profile | None) -> Iterator[Lab]:
         lines = []
         for number in range(1, count + 1):
             router = namespace(LETTERS[number - 1]) if profile else None
-            line = LabLine(number, router, profile[number - 1] if profile else None)
+            line = LabLine(number, client, router, profile[number - 1] if profile else None)
             _lay(line, client, server)
             if profile:
                 line.restore()
@@ -137,14 +179,14 @@ def _lab(count: int, profile: Profile | None) -> Iterator[Lab]:
 def _lay(line: LabLine, client: Namespace, server: Namespace) -> None:
     """Wire a line's devices up and enter the routes over it."""
     n = line.number
-    home = End(client, line.device, line.address, line.address6, f"02:01:00:00:{n:02x}:02")
+    home = End(client, line.device, line.address, line.address6, _home_mac(n))
     isp = f"isp{LETTERS[n - 1]}"
     if line.router is None:
-        gateway = End(server, isp, f"10.1.{n}.1", f"fd00:1:{n}::1", f"02:01:00:00:{n:02x}:01")
+        gateway = End(server, isp, _address(n, 1), _address6(n, 1), f"02:01:00:00:{n:02x}:01")
         _wire(home, gateway, offloads=True)
     else:
         gateway = End(
-            line.router, "home", f"10.1.{n}.1", f"fd00:1:{n}::1", f"02:01:00:00:{n:02x}:01"
+            line.router, "home", _address(n, 1), _address6(n, 1), f"02:01:00:00:{n:02x}:01"
         )
         out = End(line.router, "net", f"10.2.{n}.1", f"fd00:2:{n}::1", f"02:02:00:00:{n:02x}:01")
         far = End(server, isp, f"10.2.{n}.2", f"fd00:2:{n}::2", f"02:02:00:00:{n:02x}:02")
@@ -178,9 +220,27 @@ def _wire(one: End, other: End, *, offloads: bool) -> None:
             iproute.addr("add", index=index, address=address, prefixlen=bits)
         iproute.link("set", index=index, state="up")
         for address in (far.address, far.address6):
-            iproute.neigh("add", ifindex=index, dst=address, lladdr=far.mac, state="permanent")
+            _know(end.namespace, index, address, far.mac)
         if not offloads:
             _switch_offloads_off(end)
+
+
+def _know(namespace: Namespace, index: int, address: str, mac: str) -> None:
+    """Enter a neighbour for good."""
+    namespace.iproute.neigh("replace", ifindex=index, dst=address, lladdr=mac, state="permanent")
+
+
+def _address(line: int, host: int) -> str:
+    return f"10.1.{line}.{host}"
+
+
+def _address6(line: int, host: int) -> str:
+    return f"fd00:1:{line}::{host}"
+
+
+def _home_mac(line: int) -> str:
+    """The client's MAC address on a line."""
+    return f"02:01:00:00:{line:02x}:02"
 
 
 def _route(end: End, destination: str, gateway: str, **more: str | int) -> None:
