@@ -1,0 +1,200 @@
+"""The benchmark command: run a suite, show it as it goes, leave a folder with everything.
+
+Rows that the folder already has are not measured again: stopped by Ctrl-C, the same command goes on
+where it was. Each profile is measured by a child process (bench/group.py), in this kernel if it has
+netem, else in user-mode Linux.
+"""
+
+import argparse
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench import summary
+from bench.contenders.all import CONTENDERS
+from bench.group import Group, Step, said
+from bench.lab.uml import BOOT_SECONDS
+from bench.profiles import PROFILES
+from bench.results import Environment, Folder, Proof, Result, environment, now
+from bench.suites import SUITES, Choice, groups
+from bench.workloads.all import WORKLOADS
+
+OUT: Final = Path(__file__).parent / "out"
+END_SECONDS: Final = 15.0
+
+
+def main() -> None:
+    """Read options, measure, sum up."""
+    options = _arguments()
+    if options.list:
+        _list()
+        return
+    choice = Choice(
+        options.profile, options.contender, options.traffic, options.runs, options.seconds,
+        options.seed, not options.no_proof,
+    )  # fmt: skip
+    names = list(SUITES) if options.suite == "all" else [options.suite]
+    console = Console()
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(143))
+    for name in names:
+        path = (options.out or OUT) / name if options.suite == "all" else options.out or OUT / name
+        folder = Folder(path)
+        todo = [_left(group, folder) for group in groups(SUITES[name], choice)]
+        try:
+            _run(todo, folder, console, options.seed)
+        except KeyboardInterrupt:
+            console.print(f"Stopped. The same command goes on from {folder.path}.")
+            sys.exit(130)
+        show(folder, console)
+
+
+def _left(group: Group, folder: Folder) -> Group:
+    """Leave out rows that are there and did not fail."""
+    done = {result.row for result in folder.results() if result.error is None}
+    return msgspec.structs.replace(group, rows=tuple(row for row in group.rows if row not in done))
+
+
+def _run(todo: Sequence[Group], folder: Folder, console: Console, seed: int) -> None:
+    if not any(isinstance(record, Environment) for record in folder.records()):
+        folder.add(environment(seed))
+    columns = (
+        BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    )  # fmt: skip
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+        task = progress.add_task("", total=sum(len(group.rows) for group in todo))
+
+        def tell(what: Step | Proof | Result) -> None:
+            if isinstance(what, Step):
+                progress.update(task, description=what.what)
+                if not console.is_terminal:
+                    print(what.what, flush=True)
+                return
+            folder.add(what)
+            if isinstance(what, Result):
+                progress.advance(task)
+                console.print(escape(_line(what)), highlight=False, soft_wrap=True)
+            elif what.void:
+                console.print(f"void: {escape(what.void)}")
+
+        for group in todo:
+            if group.rows:
+                _measure(group, tell)
+
+
+def _measure(group: Group, tell: Callable[[Step | Proof | Result], None]) -> None:
+    """Start the child and hand on what it says; rows that it did not get to have failed."""
+    left = dict.fromkeys(group.rows)
+    argv = [sys.executable, "-m", "bench.group", msgspec.json.encode(group).decode()]
+    deadline = time.monotonic() + group.limit_seconds() + 2 * BOOT_SECONDS
+    with _child(argv) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            what = said(line)
+            if isinstance(what, Result):
+                left.pop(what.row, None)
+            tell(what)
+            if time.monotonic() > deadline:
+                break
+    for row in left:
+        error = f"the lab ended before it got there (exit code {child.returncode})"
+        tell(Result(row=row, began=now(), error=error))
+
+
+@contextlib.contextmanager
+def _child(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program; ask it to end when the block ends, and see to it that it does."""
+    # A session of its own: Ctrl-C shall reach the lab through us, once, and not in mid-clean-up.
+    child = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield child
+        child.wait(END_SECONDS)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _line(result: Result) -> str:
+    """Write a result as one line of progress."""
+    row = result.row
+    what = f"{row.profile:16} {row.contender:18} {row.traffic:14} run {row.run}: "
+    if result.error is not None:
+        return what + f"failed: {result.error.splitlines()[-1]}"
+    (entry,) = summary.entries([msgspec.structs.replace(result, void=None)])
+    goodput = summary.one(entry.goodput_bits_per_second, 1e-6, 2)
+    pings = entry.ping_percentiles_seconds
+    says = [f"{goodput} Mbit/s"] if goodput else []
+    says += [f"ping {pings[50] * 1e3:.1f} ms, 99 % {pings[99] * 1e3:.1f}"] if pings else []
+    says += [f"{name} {each.median:g}" for name, each in entry.figures.items()]
+    says += ["the CPU was busy"] if (result.idle_share or 0) < 0.2 else []
+    says += [f"VOID: {result.void}"] if result.void else []
+    return what + ", ".join(says)
+
+
+def show(folder: Folder, console: Console) -> None:
+    """Print a table for each profile."""
+    found = summary.entries(folder.results())
+    for profile in dict.fromkeys(entry.key[0] for entry in found):
+        table = Table(title=f"{profile}: {PROFILES[profile].about}", title_justify="left")
+        mine = [summary.cells(entry) for entry in found if entry.key[0] == profile]
+        used = [index for index in range(len(summary.HEAD)) if any(row[index] for row in mine)]
+        for index in used:
+            table.add_column(summary.HEAD[index])
+        for row in mine:
+            table.add_row(*(escape(row[index]) for index in used))
+        console.print(table)
+    console.print(f"All of it: {folder.path}")
+
+
+def _list() -> None:
+    for title, named in (
+        ("suites", {name: suite.about for name, suite in SUITES.items()}),
+        ("profiles", {name: profile.about for name, profile in PROFILES.items()}),
+        ("contenders", {name: contender.about for name, contender in CONTENDERS.items()}),
+        ("traffic", {name: workload.about for name, workload in WORKLOADS.items()}),
+    ):
+        print(title)
+        for name, about in named.items():
+            print(f"  {name:18} {about}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("suite", nargs="?", choices=(*SUITES, "all"), default="story")
+    for option, known in (
+        ("profile", PROFILES), ("contender", CONTENDERS), ("traffic", WORKLOADS)
+    ):  # fmt: skip
+        parser.add_argument(
+            f"--{option}", action="append", default=[], choices=known, metavar="NAME",
+            help="instead of the suite's; may be given more than once",
+        )  # fmt: skip
+    parser.add_argument("--runs", type=int, help="of each row (default: the suite's)")
+    parser.add_argument("--seconds", type=float, help="of each transfer (default: the suite's)")
+    parser.add_argument("--out", type=Path, help="results folder (default: bench/out/SUITE)")
+    parser.add_argument("--seed", type=int, default=1, help="for whatever is drawn by lot")
+    parser.add_argument(
+        "--no-proof", action="store_true", help="do not check first what the lines carry"
+    )
+    parser.add_argument("--list", action="store_true", help="show all names, and measure nothing")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

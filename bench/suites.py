@@ -1,0 +1,148 @@
+"""Which rows each suite measures. Bare lines are added by themselves wherever shares are shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.group import Group
+from bench.profiles import PROFILES, Profile
+from bench.results import Row
+from bench.workloads.all import WORKLOADS
+
+YARDSTICK: Final = {"down": ("tcp-down",), "up": ("tcp-up",), "both": ("tcp-down", "tcp-up")}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Every contender with every workload over every profile."""
+
+    profiles: tuple[str, ...]
+    contenders: tuple[str, ...]
+    traffic: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Parts, how often and for how long each."""
+
+    about: str
+    parts: tuple[Part, ...]
+    runs: int = 3
+    seconds: float = 30.0
+
+
+_LOSSY = ("mobile-loss-0-5", "mobile-loss-1", "mobile-loss-3", "both-loss-1")
+_HARD = ("jitter", "reorder", "buffer-1s", "buffer-20ms", "near-far")
+_CHANGING = ("starlink-lte", "adsl-lte")
+_FAULTS = ("mobile-cut", "adsl-cut", "unplugged", "address", "rate-change")
+
+SUITES: Final = {
+    "story": Suite(
+        "what the story tried, and wrrtun, over its two lines",
+        (Part(("adsl-mobile",), ("wrrtun-rates", "wrrtun-found"), ("tcp-down",)),),
+        seconds=15.0,
+    ),
+    "netem": Suite(
+        "goodput over every kind of line",
+        (
+            Part(
+                (
+                    *("adsl-mobile", "asymmetric", "vdsl-lte-small", "two-equal"),
+                    *_LOSSY,
+                    *_HARD,
+                    *_CHANGING,
+                    "eight",
+                ),
+                ("wrrtun-rates", "wrrtun-found"),
+                ("tcp-down",),
+            ),
+            Part(("adsl-mobile", "asymmetric"), ("wrrtun-rates", "wrrtun-found"), ("tcp-up",)),
+            Part(("adsl-mobile",), ("wrrtun-weights",), ("tcp-down",)),
+        ),
+    ),
+    "latency": Suite(
+        "ping, idle and under load",
+        (Part(("adsl-mobile",), ("wrrtun-rates", "wrrtun-found"), ("ping", "tcp-down-4")),),
+    ),
+    "faults": Suite(
+        "lines that die, move, come back and change",
+        (Part((*_FAULTS, "flap"), ("wrrtun-rates", "wrrtun-found"), ("tcp-down",)),),
+    ),
+    "cpu": Suite(
+        "no limit but the CPU",
+        (Part(("wire", "two-wires"), ("wrrtun-weights",), ("tcp-down", "tcp-up")),),
+        runs=5,
+        seconds=5.0,
+    ),
+    "scale": Suite(
+        "more streams, more lines",
+        (
+            Part(("adsl-mobile", "eight"), ("wrrtun-rates",), ("tcp-down-4", "tcp-down-16")),
+            Part(("wire",), ("wrrtun-weights",), ("tcp-down-4", "tcp-down-16")),
+        ),
+        seconds=15.0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line made of a suite: None is what the suite says."""
+
+    profiles: Sequence[str] = ()
+    contenders: Sequence[str] = ()
+    traffic: Sequence[str] = ()
+    runs: int | None = None
+    seconds: float | None = None
+    seed: int = 1
+    prove: bool = True
+
+
+def groups(suite: Suite, choice: Choice) -> list[Group]:
+    """Lay out what is to be measured, profile by profile, run by run, bare lines first.
+
+    A choice of profiles, contenders or traffic filters the suite; what the suite does not have at
+    all is measured all the same, with whatever else was chosen.
+    """
+    wanted: dict[str, dict[tuple[str, str], None]] = {}
+    for part in suite.parts:
+        for name in _chosen(part.profiles, choice.profiles):
+            pairs = wanted.setdefault(name, {})
+            for contender in _chosen(part.contenders, choice.contenders):
+                for traffic in _chosen(part.traffic, choice.traffic):
+                    pairs[contender, traffic] = None
+    return [
+        _group(PROFILES[name], list(pairs), suite, choice)
+        for name, pairs in wanted.items()
+        if pairs
+    ]
+
+
+def _chosen(offered: Sequence[str], choice: Sequence[str]) -> Sequence[str]:
+    return choice or offered
+
+
+def _group(profile: Profile, pairs: list[tuple[str, str]], suite: Suite, choice: Choice) -> Group:
+    seconds = choice.seconds or suite.seconds
+    if profile.seconds is not None:
+        seconds = max(seconds, profile.seconds)
+    pairs = [*_bare(profile, pairs), *(pair for pair in pairs if not pair[0].startswith("bare"))]
+    rows = tuple(
+        Row(profile=profile.name, contender=contender, traffic=traffic, run=run, seconds=seconds)
+        for run in range(1, (choice.runs or suite.runs) + 1)
+        for contender, traffic in pairs
+    )
+    return Group(profile=profile.name, rows=rows, seed=choice.seed, prove=choice.prove)
+
+
+def _bare(profile: Profile, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The bare lines that a profile's shares are held against, and those that were asked for."""
+    asked = [pair for pair in pairs if pair[0].startswith("bare")]
+    if not any(not event.traced for event in profile.events):
+        kinds: dict[str, None] = {}
+        for _contender, traffic in pairs:
+            direction = WORKLOADS[traffic].direction
+            kinds.update(dict.fromkeys(YARDSTICK[direction] if direction else (traffic,)))
+        numbers = range(1, len(profile.lines) + 1)
+        asked = [*((f"bare-{number}", kind) for kind in kinds for number in numbers), *asked]
+    return list(dict.fromkeys(asked))

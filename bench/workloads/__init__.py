@@ -1,0 +1,58 @@
+"""What is sent: every kind of traffic behind one interface.
+
+A workload runs once over a `Way` and says what came of it. The harness pings beside it, samples
+the lines and meters the CPU; a workload does none of that.
+"""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from bench.contenders import Way
+
+Direction = Literal["down", "up", "both"]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a workload; None where it does not apply.
+
+    Goodput is what the receiving program got, without any header, in bits per second; `intervals`
+    is the same for every `interval_seconds` of the run. `retransmits` counts TCP segments; `lost`
+    is the share of datagrams that did not arrive. `round_trips_seconds` are pings, in order of
+    their answers. `figures` has all else, by a name that ends in its unit.
+    """
+
+    goodput_bits_per_second: float | None = None
+    interval_seconds: float = 0.1
+    intervals: tuple[float, ...] = ()
+    retransmits: int | None = None
+    lost: float | None = None
+    pings_sent: int = 0
+    round_trips_seconds: tuple[float, ...] = ()
+    figures: dict[str, float] = {}
+
+
+class Workload(Protocol):
+    """One kind of traffic."""
+
+    @property
+    def name(self) -> str:
+        """What tables and options call it: letters, digits and dashes."""
+
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+
+    @property
+    def direction(self) -> Direction | None:
+        """Which bare lines its goodput is held against; None: it has no goodput."""
+
+    @property
+    def pinged(self) -> bool:
+        """Whether the harness shall ping beside it."""
+
+    def available(self) -> str | None:
+        """Say why it cannot run here, in a short clause; None when it can."""
+
+    def run(self, way: Way, seconds: float, seed: int) -> Outcome:
+        """Send for about `seconds`; TrafficError when that fails, at the latest 30 s after."""
