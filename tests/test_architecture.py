@@ -45,6 +45,7 @@ LAYERS = [
     {"cli_enrol", "cli_watch"},
     {"daemon"},
     {"client_daemon", "server_daemon"},
+    {"doctor"},
     {"path_check"},
     {"report", "link_socket", "route_keeper"},
     {"router"},

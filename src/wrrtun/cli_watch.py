@@ -1,13 +1,19 @@
-"""The commands that look at running daemons: status, top."""
+"""The commands that look: status, top, doctor."""
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 from typing import Final
 
 import click
 
-from .config import RUN_DIRECTORY, STATUS_TIMEOUT_SECONDS, default_control_socket
+from .config import (
+    RUN_DIRECTORY,
+    STATUS_TIMEOUT_SECONDS,
+    default_config_path,
+    default_control_socket,
+)
 from .core.errors import WrrtunError
 from .status import Snapshot
 
@@ -86,6 +92,49 @@ def top(socket: Path | None) -> None:
             view.update([Snapshot.from_json(answer) for answer in answers], failures)
             live.update(view.render(console.width), refresh=True)
             time.sleep(TOP_SECONDS)
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A client's or a server's file.  [default: those in /etc/wrrtun that exist]",
+)
+@click.option(
+    "--ntp",
+    default="pool.ntp.org",
+    show_default=True,
+    metavar="HOST",
+    help="The clock to compare with; none: do not ask.",
+)
+def doctor(config: Path | None, ntp: str) -> None:
+    """Find out what is wrong, line by line, and say what to change.
+
+    Looks at rights, TUN, kernel, clock, routes, filters, gateways, and asks the server over each
+    line with a real handshake. Nothing is changed. Exit code 1: something keeps the tunnel or a
+    line from working.
+    """
+    from .doctor.examine import examine  # noqa: PLC0415
+    from .doctor.finding import Level  # noqa: PLC0415
+
+    usual = [default_config_path("client"), default_config_path("server")]
+    files: list[Path | None] = [path for path in usual if path.exists()]
+    if config is not None:
+        files = [config]
+    is_ill = False
+    for file in files or [None]:
+        if file is not None:
+            click.echo(f"{file}:")
+        for finding in examine(file, None if ntp == "none" else ntp, is_running):
+            click.echo("\n".join(finding.to_lines()))
+            is_ill = is_ill or finding.level is Level.BAD
+    sys.exit(is_ill)
+
+
+def is_running(socket: Path) -> bool:
+    """Tell whether a daemon answers at a control socket."""
+    return bool(ask([socket], "status")[0])
 
 
 def ask_all(socket: Path | None, request: str) -> tuple[list[bytes], list[str]]:
