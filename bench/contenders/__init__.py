@@ -29,6 +29,7 @@ class Way:
 
     Traffic runs between `client` and `server`, to `address`, which the server's namespace has.
     `device` is what the client's sockets have to be bound to, None where the route alone does it.
+    `wrap` stands before the words of every program of TCP, at both ends.
     `processes` is what the contender runs, client first: their CPU time and memory are its cost.
     """
 
@@ -37,6 +38,7 @@ class Way:
     address: str
     device: str | None = None
     processes: tuple[Process, ...] = ()
+    wrap: tuple[str, ...] = ()
 
 
 class Contender(Protocol):

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.lab.namespace import Namespace
@@ -35,7 +36,7 @@ class Pings:
         return percentile(self.round_trips_seconds, share)
 
 
-def percentile(values: tuple[float, ...], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of the values (0 to 1) do not exceed.
 
     Infinite when there are none: what never arrived took for ever.

@@ -1,12 +1,13 @@
 """A program that makes or takes traffic: started in a namespace, waited for, ended."""
 
 import itertools
+import json
 import re
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bench.lab.namespace import Namespace
 
@@ -73,6 +74,17 @@ class Program:
         finally:
             self.end()
         return str(out)
+
+    def document(self, seconds: float) -> dict[str, Any]:
+        """As `output`, for a program that writes one JSON object as its last line."""
+        out = self.output(seconds)
+        try:
+            document = json.loads(out.strip().rpartition("\n")[2])
+        except json.JSONDecodeError:
+            document = None
+        if not isinstance(document, dict):
+            raise TrafficError(f"{self._name}: {out[-500:]}")
+        return document
 
     def end(self) -> None:
         """End it, whatever it is doing."""

@@ -2,9 +2,10 @@
 
 import shutil
 from dataclasses import dataclass
+from typing import TypedDict
 
 from bench.contenders import Way
-from bench.traffic import Load, throughput
+from bench.traffic import Load, RunningLoad, Throughput, start_load
 from bench.workloads import Direction, Outcome
 
 INTERVAL_SECONDS = 0.1
@@ -24,28 +25,60 @@ class Tcp:
     def available(self) -> str | None:
         return None if shutil.which("iperf3") else "no iperf3 here"
 
-    def run(self, way: Way, seconds: float, seed: int) -> Outcome:
-        del seed
+    def start(self, way: Way, seconds: float) -> RunningLoad:
+        """Start sending; the result can be waited for."""
         load = Load(
             seconds,
-            down=self.direction == "down",
+            down=self.direction != "up",
+            both=self.direction == "both",
             streams=self.streams,
             congestion=self.congestion,
             device=way.device,
             interval_seconds=INTERVAL_SECONDS,
+            wrap=way.wrap,
         )
-        seen = throughput(way.client, way.server, way.address, load)
+        return start_load(way.client, way.server, way.address, load)
+
+    def run(self, way: Way, seconds: float, seed: int) -> Outcome:
+        del seed
+        seen = self.start(way, seconds).result()
         return Outcome(
-            goodput_bits_per_second=seen.bits_per_second,
             interval_seconds=INTERVAL_SECONDS,
-            intervals=seen.intervals,
             retransmits=seen.retransmits,
+            **_goodput(seen),
         )
+
+
+class _Goodput(TypedDict):
+    goodput_bits_per_second: float
+    intervals: tuple[float, ...]
+    figures: dict[str, float]
+
+
+def _goodput(seen: Throughput) -> _Goodput:
+    """Goodput as an outcome has it: of both directions together if there were two."""
+    if seen.other is None:
+        return {
+            "goodput_bits_per_second": seen.bits_per_second,
+            "intervals": seen.intervals,
+            "figures": {},
+        }
+    return {
+        "goodput_bits_per_second": seen.bits_per_second + seen.other.bits_per_second,
+        "intervals": tuple(
+            down + up for down, up in zip(seen.intervals, seen.other.intervals, strict=False)
+        ),
+        "figures": {
+            "down_bits_per_second": seen.bits_per_second,
+            "up_bits_per_second": seen.other.bits_per_second,
+        },
+    }
 
 
 ALL = (
     Tcp("tcp-down", "one TCP stream (cubic), download"),
     Tcp("tcp-up", "one TCP stream (cubic), upload", direction="up"),
+    Tcp("tcp-both", "one TCP stream (cubic) in each direction", direction="both"),
     Tcp("tcp-down-4", "4 TCP streams (cubic), download", streams=4),
     Tcp("tcp-down-16", "16 TCP streams (cubic), download", streams=16),
     Tcp("tcp-down-bbr", "one TCP stream (BBR), download", congestion="bbr"),
