@@ -1,11 +1,12 @@
 """Debian's wireguard-go in a lab: WireGuard in userspace, in Go, on both ends.
 
 It is configured over its Unix socket, in the text of WireGuard's cross-platform interface. Sockets
-are named after devices and all namespaces share them, so the two ends' devices differ.
+are named after devices and all namespaces share them, so no two ends' devices are called alike.
 """
 
 import contextlib
 import functools
+import os
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from bench.processes import Process, ProcessError
 PORT: Final = 51821
 CLIENT_INSIDE: Final = "10.6.0.2"
 SERVER_INSIDE: Final = "10.6.0.1"
-DEVICES: Final = {"client": "wgclient", "server": "wgserver"}
+DEVICES: Final = {role: f"wg{role[0]}{os.getpid()}" for role in ("client", "server")}
 SOCKETS: Final = Path("/var/run/wireguard")
 MTU: Final = 1420  # what 1500 leaves, as wg-quick has it
 READY_SECONDS: Final = 20.0

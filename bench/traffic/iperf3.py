@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class Throughput:
 class Load:
     """What iperf3 shall send: one cubic stream towards the client, unless told otherwise.
 
+    iperf3 knows whole seconds only: it sends for so many, rounded up.
     `both` sends the other way at the same time. `device` binds the client's socket; `wrap` stands
     before the words of both commands. With `udp_bits_per_second` it is UDP of that rate, in
     datagrams of `datagram_bytes`.
@@ -81,7 +83,7 @@ def throughput(client: Namespace, server: Namespace, address: str, load: Load) -
 
 
 def _arguments(load: Load) -> list[str]:
-    arguments = ["--json", "--get-server-output", "--time", f"{load.seconds:g}"]
+    arguments = ["--json", "--get-server-output", "--time", str(math.ceil(load.seconds))]
     arguments += ["--interval", f"{load.interval_seconds:g}", "--parallel", str(load.streams)]
     if load.both:
         arguments.append("--bidir")
