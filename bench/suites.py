@@ -34,12 +34,14 @@ class Suite:
 _LOSSY = ("mobile-loss-0-5", "mobile-loss-1", "mobile-loss-3", "both-loss-1")
 _HARD = ("jitter", "reorder", "buffer-1s", "buffer-20ms", "near-far")
 _CHANGING = ("starlink-lte", "adsl-lte")
+_OTHERS = ("openvpn", "wireguard-go", "bond-udp", "bond-tcp", "bond-delayed", "mptcp")
+_FELT = ("page", "voice", "voice-tcp")
 _FAULTS = ("mobile-cut", "adsl-cut", "unplugged", "address", "rate-change")
 
 SUITES: Final = {
     "story": Suite(
         "what the story tried, and wrrtun, over its two lines",
-        (Part(("adsl-mobile",), ("wrrtun-rates", "wrrtun-found"), ("tcp-down",)),),
+        (Part(("adsl-mobile",), (*_OTHERS, "wrrtun-rates", "wrrtun-found"), ("tcp-down",)),),
         seconds=15.0,
     ),
     "netem": Suite(
@@ -62,7 +64,7 @@ SUITES: Final = {
     ),
     "latency": Suite(
         "ping, idle and under load",
-        (Part(("adsl-mobile",), ("wrrtun-rates", "wrrtun-found"), ("ping", "tcp-down-4")),),
+        (Part(("adsl-mobile",), ("wrrtun-rates", "wrrtun-found"), ("ping", "tcp-down-4", *_FELT)),),
     ),
     "faults": Suite(
         "lines that die, move, come back and change",
@@ -70,7 +72,10 @@ SUITES: Final = {
     ),
     "cpu": Suite(
         "no limit but the CPU",
-        (Part(("wire", "two-wires"), ("wrrtun-weights",), ("tcp-down", "tcp-up")),),
+        (
+            Part(("wire",), ("openvpn", "wireguard-go", "wrrtun-weights"), ("tcp-down", "tcp-up")),
+            Part(("two-wires",), ("wrrtun-weights",), ("tcp-down", "tcp-up")),
+        ),
         runs=5,
         seconds=5.0,
     ),
@@ -78,6 +83,7 @@ SUITES: Final = {
         "more streams, more lines",
         (
             Part(("adsl-mobile", "eight"), ("wrrtun-rates",), ("tcp-down-4", "tcp-down-16")),
+            Part(("adsl-mobile",), ("wrrtun-rates",), ("tcp-both", "download", "quic")),
             Part(("wire",), ("wrrtun-weights",), ("tcp-down-4", "tcp-down-16")),
         ),
         seconds=15.0,
