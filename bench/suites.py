@@ -34,7 +34,16 @@ class Suite:
 _LOSSY = ("mobile-loss-0-5", "mobile-loss-1", "mobile-loss-3", "both-loss-1")
 _HARD = ("jitter", "reorder", "buffer-1s", "buffer-20ms", "near-far")
 _CHANGING = ("starlink-lte", "adsl-lte")
-_OTHERS = ("openvpn", "wireguard-go", "bond-udp", "bond-tcp", "bond-delayed", "mptcp")
+_OTHERS = (
+    "openvpn",
+    "wireguard-go",
+    "bond-udp",
+    "bond-tcp",
+    "bond-delayed",
+    "mptcp",
+    "mlvpn",
+    "glorytun",
+)
 _FELT = ("page", "voice", "voice-tcp")
 _FAULTS = ("mobile-cut", "adsl-cut", "unplugged", "address", "rate-change")
 

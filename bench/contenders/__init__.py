@@ -9,6 +9,7 @@ bare-1 .. bare-8         one line as it is, without any tunnel; the sum of these
 openvpn, wireguard-go    one tunnel over the first line
 bond-udp, -tcp           the kernel's bond over an OpenVPN TAP on each line: what the story tried
 bond-delayed             the same over UDP, netem making the lines equally slow
+mlvpn, glorytun          used where such a program is on PATH
 mptcp                    no tunnel, but the kernel's Multipath TCP
 wrrtun-rates             wrrtun, told each line's rates
 wrrtun-weights           wrrtun, told the rates as weights only

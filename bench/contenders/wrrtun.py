@@ -10,6 +10,7 @@ from bench.lab.topology import Lab
 from bench.profiles import Line, Profile
 from bench.traffic import ping
 from bench.tunnel import SERVER_INSIDE, tunnel
+from wrrtun.cli import main
 
 Told = Literal["rates", "weights", "nothing"]
 
@@ -25,6 +26,11 @@ class Wrrtun:
 
     def available(self, lab: Lab) -> str | None:
         del lab
+        for role in ("client", "server"):
+            parameters = main.commands[role].params
+            known = {option for parameter in parameters for option in parameter.opts}
+            if unknown := [option for option in self.options if option not in known]:
+                return f"this wrrtun's {role} knows no {' '.join(unknown)}"
         return None
 
     @contextlib.contextmanager
