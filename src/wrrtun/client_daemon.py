@@ -11,7 +11,6 @@ from .core.client import Client
 from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
 from .core.initiator import Initiator
-from .core.offers import LinkOffer
 from .core.output import Transmit
 from .core.seal import Suite
 from .core.session import KeyLife
@@ -25,6 +24,7 @@ from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
 from .loop import Daemon, clock, draw
+from .meter_keeper import MeterKeeper
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
 from .route_keeper import RouteKeeper
@@ -53,6 +53,7 @@ class ClientDaemon(Daemon):
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
         self._client: Client | None = None
+        self._metering = MeterKeeper(config.watch)
         self._routes = RouteKeeper(self.loop, config, self._usable)
 
     async def start(self) -> None:
@@ -82,9 +83,12 @@ class ClientDaemon(Daemon):
         limits = config.limits
         settings = TunnelSettings(mtu, KeyLife(limits.rekey_seconds, limits.reject_seconds))
         header_bytes = UDP_IPV6_BYTES if ipv6 else UDP_IPV4_BYTES
+        self._metering.load(config.links)
+        offers = self._metering.offers(self._configured())
         self._client = Client(
-            initiator, self._offers(), settings, header_bytes, draw, time.time, now
+            initiator, offers, settings, header_bytes, draw, time.time, now, config.copies
         )
+        self._metering.start(self._configured, self._client.tunnel.bond, self._tell_links)
         self._control = ControlSocket(config.control_socket, self.answer)
         await self._control.start()
         mac = device_mac(public_key_of(config.private_key), config.server_public_key)
@@ -100,6 +104,8 @@ class ClientDaemon(Daemon):
         """Say goodbye, and take everything away that was set up."""
         if self._client is not None:
             self._transmit(self._client.close(clock()))
+        bond = self._client.tunnel.bond if self._client is not None else None
+        await self._metering.close(self._configured(), bond)
         self._routes.close()
         for link in self._links.values():
             self._close(link)
@@ -125,17 +131,15 @@ class ClientDaemon(Daemon):
             self._note(event)
         self.timer.set(output.deadline, now)
 
-    def _offers(self) -> tuple[LinkOffer, ...]:
-        return tuple(
-            LinkOffer(
-                link.number,
-                link.config.weight_down,
-                link.config.weight_up,
-                link.config.rate_down_bits_per_second or 0,
-                link.config.rate_up_bits_per_second or 0,
-            )
-            for link in self._links.values()
-        )
+    def _configured(self) -> dict[int, LinkConfig]:
+        return {number: link.config for number, link in self._links.items()}
+
+    def _tell_links(self) -> None:
+        """Have both ends use the links as they are configured, and metered, now."""
+        if self._client is not None:
+            offers = self._metering.offers(self._configured())
+            self._client.set_links(offers, clock(), self._config.copies)
+            self.wake(clock())
 
     def _fitting_mtu(self, ipv6: bool) -> int:
         """Return what fits every link that is there."""
@@ -159,7 +163,7 @@ class ClientDaemon(Daemon):
         """Apply changes of links, weights and routes; what else has changed needs a restart."""
         config = self._read_again()
         refuse_restart(self._config, config)
-        numbered = renumber({n: link.config for n, link in self._links.items()}, config.links)
+        numbered = renumber(self._configured(), config.links)
         # A socket's mark is set before it is bound.
         marking = bool(config.routing.networks) != bool(self._config.routing.networks)
         self._config = config
@@ -173,9 +177,7 @@ class ClientDaemon(Daemon):
         for number in added:
             self._add_link(number, numbered[number])
         self._open_closed()
-        if self._client is not None:
-            self._client.set_links(self._offers(), clock())
-            self.wake(clock())
+        self._tell_links()
         trouble = self._routes.configure(config)
         return f"{len(numbered)} links, {len(added)} of them opened{trouble}"
 

@@ -20,6 +20,7 @@ from ipaddress import (
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from .core.offers import LinkRole
 from .core.wire import MAX_BATCH_BYTES, OVERHEAD_BYTES
 
 IPAddress = IPv4Address | IPv6Address
@@ -56,6 +57,8 @@ MAX_MTU: Final = MAX_BATCH_BYTES - OVERHEAD_BYTES - 18
 
 # tc's decimal units, in bits per second.
 RATE_UNITS: Final = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+# As mobile contracts count.
+BYTE_UNITS: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 MIN_WEIGHT: Final = 0.001  # as a rate: 1 kbit/s
 MAX_WEIGHT: Final = 1e6  # as a rate: 1 Tbit/s
 
@@ -115,6 +118,14 @@ class WatchConfig:
 
 
 @dataclass(frozen=True)
+class MeteredConfig:
+    """How much a line may carry in a month, both directions together, and when a month begins."""
+
+    budget_bytes: int
+    reset_day: int
+
+
+@dataclass(frozen=True)
 class LinkConfig:
     """One internet line of the client: where it is bound, and its share in each direction.
 
@@ -129,6 +140,8 @@ class LinkConfig:
     weight_up: float
     rate_down_bits_per_second: int | None
     rate_up_bits_per_second: int | None
+    role: LinkRole = LinkRole.USUAL
+    metered: MeteredConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,10 @@ class ServerConfig:
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """Everything that `wrrtun client` runs on. Link numbers are the positions in `links`."""
+    """Everything that `wrrtun client` runs on. Link numbers are the positions in `links`.
+
+    `copies`: on how many links each bulk frame goes.
+    """
 
     server_host: str
     server_port: int
@@ -185,4 +201,5 @@ class ClientConfig:
     when_down: WhenDown = DEFAULT_WHEN_DOWN
     nat: bool = False
     gateways: Mapping[str, IPAddress] = field(default_factory=dict)
+    copies: int = 1
     watch: WatchConfig = field(default_factory=WatchConfig)

@@ -109,11 +109,30 @@ CLIENT_KEYS: Final = (
         "the bytes accordingly. DOWN and UP, from and to the server, tell what is known before: a "
         f"number with a unit ({', '.join(RATE_UNITS)}: bits per second, k = 1000) is the line's "
         "rate, which is where it starts and is never exceeded; a bare number is a weight, its "
-        "share until a rate is found; auto, the default, is neither.",
+        "share until a rate is found; auto, the default, is neither. Behind it, ,backup: the line "
+        "carries only when no other does. ,metered=10GB: it carries what the others have no room "
+        "for; when half of the month's 10 GB is left, ever less, and when nothing is, as a backup "
+        "(,metered=10GB@15: the month begins on the 15th).",
         'text such as "eth0" or "eth0:10mbit/1mbit", or a list of such texts',
-        metavar="WHERE[:DOWN[/UP]]",
+        metavar="WHERE[:DOWN[/UP]][,MODE]",
         needed=True,
         repeated=True,
+    ),
+    Key(
+        "redundant",
+        "Send each bulk frame over two lines, in both directions: what one loses, the other "
+        "brings. The slower line's rate is what remains.",
+        "true or false",
+        default="false",
+        flag=True,
+    ),
+    Key(
+        "copies",
+        f"Send each bulk frame over so many lines; {MAX_LINKS} is all. redundant is copies = 2.",
+        f"a whole number from 1 to {MAX_LINKS}",
+        metavar="COUNT",
+        default="1",
+        span=(1, MAX_LINKS),
     ),
     KEY_FILE,
     PSK_FILE,

@@ -75,6 +75,8 @@ class ClientTable(msgspec.Struct):
     key_file: str | None = None
     psk_file: str | None = None
     link: Texts = []
+    redundant: bool = False
+    copies: int | None = None
     dev: str | None = None
     address: Texts = []
     route: Texts = []

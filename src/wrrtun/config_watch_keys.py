@@ -26,7 +26,7 @@ WATCH_KEYS: Final = (
     Key(
         "state_dir",
         "A directory of the daemon's own, where the sums of the traffic per day and month outlive "
-        "it.",
+        "it, and what metered links have spent.",
         metavar="DIRECTORY",
         default="$STATE_DIRECTORY, which systemd sets; without it the sums end with the daemon",
     ),

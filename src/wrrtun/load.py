@@ -38,11 +38,11 @@ from .keys import (
     read_key_file,
     refuse_key_as_name,
 )
+from .link_modes import parse_link_with_modes
 from .options import (
     count_up,
     is_address,
     parse_device,
-    parse_link,
     parse_listen,
     parse_peer,
     parse_peer_name,
@@ -85,6 +85,7 @@ def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfi
         private_key=private_key,
         psk=_read_psk(table.psk_file, source),
         links=links,
+        copies=_read_copies(table, source),
         device=device,
         addresses=addresses,
         bridge=bridge,
@@ -142,11 +143,22 @@ def _read_key(key: str, value: str, source: Source) -> bytes:
         return read_key_file(source.file_name(key, value))
 
 
+def _read_copies(table: ClientTable, source: Source) -> int:
+    if table.copies is None:
+        return 2 if table.redundant else 1
+    if not 1 <= table.copies <= MAX_LINKS:
+        raise not_allowed("copies", table.copies, source)
+    if table.redundant and table.copies == 1:
+        with source.naming("copies"):
+            raise ConfigError("1 is not redundant; leave one of the two out")
+    return table.copies
+
+
 def _read_links(texts: Texts, device: str, source: Source) -> tuple[LinkConfig, ...]:
     if not texts:
         raise source.missing("link")
     with source.naming("link"):
-        links = tuple(parse_link(text) for text in as_list(texts))
+        links = tuple(parse_link_with_modes(text) for text in as_list(texts))
         if len(links) > MAX_LINKS:
             raise ConfigError(f"there are {len(links)} links; {MAX_LINKS} is the most")
         seen = set()

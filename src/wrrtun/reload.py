@@ -9,7 +9,7 @@ from .config import ClientConfig, LinkConfig, PeerConfig, ServerConfig
 from .core.errors import ConfigError
 
 # What can change while a daemon runs. All else is in the keys, the device or the sockets.
-CLIENT_RELOADS: Final = {"links", "routing", "when_down", "nat", "gateways"}
+CLIENT_RELOADS: Final = {"links", "copies", "routing", "when_down", "nat", "gateways"}
 SERVER_RELOADS: Final = {"peers", "nat", "public", "networks"}
 NAMES: Final = {
     "server_host": "server",

@@ -82,6 +82,8 @@ def _link(tunnel: Tunnel, member: Member, addresses: LinkAddresses | None) -> Li
         number=member.number,
         name=addresses.name if addresses else None,
         state=link.state.value,
+        role=member.role.name.lower(),
+        part=member.part,
         reason=(addresses.failure if addresses else "") or link.reason,
         local_address=addresses.local if addresses else None,
         remote_address=addresses.remote if addresses else None,
@@ -110,6 +112,7 @@ def _reorder(tunnel: Tunnel) -> ReorderStatus:
         hold_seconds=reorder.hold_seconds,
         released=reorder.counts.released,
         late=reorder.counts.late,
+        spare_copies=tunnel.inbound.spare_copies,
         gaps_given_up_by_inference=reorder.counts.lost_by_inference,
         gaps_given_up_by_deadline=reorder.counts.lost_by_deadline,
     )

@@ -44,6 +44,8 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     name: str | None  # only the client knows
     state: str
+    role: str = "usual"  # usual, metered or backup
+    part: float = 1.0  # of its time, in which a metered link may carry
     reason: str  # why it is in this state, "" when there is nothing to say
     local_address: str | None
     remote_address: str | None
@@ -71,6 +73,7 @@ class ReorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     hold_seconds: float | None
     released: int
     late: int
+    spare_copies: int = 0  # that came after the first, where frames go over several links
     gaps_given_up_by_inference: int
     gaps_given_up_by_deadline: int
 
@@ -267,7 +270,10 @@ def _link_lines(links: Sequence[LinkStatus]) -> Iterator[str]:
     )
     for name, each in zip(names, links, strict=True):
         if each.reason:
-            yield f"link {name} is {each.state}: {each.reason}"
+            role = "" if each.role == "usual" else f", {each.role}"
+            if each.part < 1:
+                role += f" ({percent(each.part)} of its time)"
+            yield f"link {name} is {each.state}{role}: {each.reason}"
 
 
 def _rtt(link: LinkStatus) -> str:

@@ -226,6 +226,10 @@ class Bond:
         """Return one link."""
         return self._members.get(number)
 
+    def on_path(self, path: Path) -> Member | None:
+        """Return the link that has this path."""
+        return next((member for member in self._members.values() if member.path == path), None)
+
     def add(self, member: Member) -> None:
         """Let a link take part."""
         self._members[member.number] = member
@@ -271,10 +275,15 @@ class Bond:
         carrying = self.carrying()
         return bool(carrying) and all(member.rate_bits_per_second for member in carrying)
 
-    def rate_bits_per_second(self) -> float:
-        """Return the sum of the rates that links which carry have, or search with; 0: without."""
+    def rate_bits_per_second(self, copies: int = 1) -> float:
+        """Return what links which carry can take together, or search with; 0: without rates.
+
+        With copies, the slowest decides.
+        """
         rates = [member.finder.rate * 8 for member in self.carrying()]
-        return sum(rates) if all(rates) else 0.0
+        if not rates or not all(rates):
+            return 0.0
+        return sum(rates) if copies == 1 else min(rates) * len(rates) / min(copies, len(rates))
 
 
 def _bytes_per_second(rate_bits_per_second: float | None) -> float | None:

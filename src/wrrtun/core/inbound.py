@@ -31,6 +31,7 @@ class Inbound:
         self.bulk_received_at = float("-inf")
         self.delivered_frames = 0
         self.delivered_bytes = 0
+        self.spare_copies = 0  # that came after the first
         self._bond = bond
         self._counters = counters
         self._released: list[Opened] = []
@@ -60,6 +61,54 @@ class Inbound:
             return count
         if not count:
             return 0
+        self._take_over(member, opened, now)
+        if in_order:
+            last = opened[-1]
+            newest = last.seq + last.count - 1 & SEQ_MASK
+            self._note_arrival(member, run, newest, count, now - waited)
+        if self.reorder.waiting:
+            self._infer(now)
+        return count
+
+    def copies(
+        self, session: Session, member: Member, run: Run, now: float, waited: float = 0.0
+    ) -> int:
+        """Take bulk that goes over several links, as `frames`.
+
+        What came over another link first is opened too, and dropped: it proves that this link
+        delivers, and raises its floor as the first one would have.
+        """
+        window = session.window(run.kind)
+        if window.check(run.seq, run.count):
+            return self.frames(session, member, run, True, now, waited)
+        opened: list[Opened] = []
+        count, newest = 0, run.seq
+        for index in range(run.count):
+            seq = run.seq + index & SEQ_MASK
+            reason = window.refusal(seq)
+            if reason is Drop.TOO_OLD:
+                self._counters.drop(reason)
+                continue
+            ones, bad = session.opener.open(single(run, index))
+            if bad:
+                self._counters.drop(Drop.BAD_TAG)
+                continue
+            count, newest = count + 1, seq
+            if reason is None:
+                window.commit(seq, 1)
+                opened += ones
+        if not count:
+            return 0
+        session.opened += count
+        self.spare_copies += count - len(opened)
+        self._take_over(member, opened, now)
+        self._note_arrival(member, run, newest, count, now - waited)
+        if self.reorder.waiting:
+            self._infer(now)
+        return count
+
+    def _take_over(self, member: Member, opened: list[Opened], now: float) -> None:
+        """Put opened bulk in order."""
         self.bulk_received_at = now
         member.bulk_received_at = now
         insert = self.reorder.insert
@@ -68,15 +117,14 @@ class Inbound:
             self._released += released
             if one.slab is not None and all(other is not one for other in released):
                 self._hold(one)
-        if in_order:
-            last = opened[-1]
-            newest = last.seq + last.count - 1 & SEQ_MASK
-            self.reorder.raise_floor(member.number, newest)
-            size = len(run.datagrams) + count * member.header_bytes
-            member.arrivals.add(newest, count, member.link.incoming.bytes + size, now - waited)
-        if self.reorder.waiting:
-            self._infer(now)
-        return count
+
+    def _note_arrival(
+        self, member: Member, run: Run, newest: int, count: int, arrived: float
+    ) -> None:
+        """Note bulk that came over the link itself: its floor, and what the next report says."""
+        self.reorder.raise_floor(member.number, newest)
+        size = len(run.datagrams) + count * member.header_bytes
+        member.arrivals.add(newest, count, member.link.incoming.bytes + size, arrived)
 
     def message(self, session: Session, run: Run) -> bytes | None:
         """Open a control message; None when it is not authentic."""

@@ -24,6 +24,7 @@ from .slab import SlabPool
 from .train import Train
 from .vnet import VNET
 from .wire import (
+    ANY_LINK,
     CONTINUES,
     MAX_BATCH_BYTES,
     MAX_BATCH_DATAGRAMS,
@@ -66,6 +67,7 @@ class Outbound:
         self.express_frames = 0
         self.bulk_frames = 0
         self.bulk_sent_at = float("-inf")
+        self.copies = 1  # on how many links each bulk frame goes
         self.weights: dict[int, float] = {}  # as they are now: rates, once any is known
         self.queue: BulkQueue[Train] = BulkQueue(UNPACED_QUEUE_BYTES)
         self._bond = bond
@@ -139,12 +141,8 @@ class Outbound:
         transmits: list[Transmit] = []
         carrying = self._bond.carrying()
         while self.queue:
-            ready = [member.number for member in carrying if member.ready(now)]
-            number = self._scheduler.choose(ready)
-            if number is None and self._bond.spare:
-                number = self._scheduler.choose(self._sparing(now))
-            member = self._bond.get(number) if number is not None else None
-            if member is None:
+            members = self._choose(carrying, now)
+            if not members:
                 break
             if self.queue.drop_decision(now) and not self._mark(self.queue.head):
                 self._counters.drop(Drop.QUEUE_DELAY)
@@ -152,8 +150,8 @@ class Outbound:
                 self.queue.head.drop_one()
                 self.queue.consumed(before - self.queue.head.size_bytes)
                 continue
-            frames, flags, follow = self._take(member, now)
-            transmits.append(self._seal(frames, flags, follow, member, session, now))
+            frames, flags, follow = self._take(members, now)
+            transmits += self._seal(frames, flags, follow, members, session, now)
         return transmits
 
     def drop_stale(self, now: float) -> None:
@@ -172,15 +170,29 @@ class Outbound:
 
     def resize_queue(self) -> None:
         """Bound the queue by time, with the rates as they are now."""
-        rate = self._bond.rate_bits_per_second()
+        rate = self._bond.rate_bits_per_second(self.copies)
         size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
         self.queue.limit_bytes = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
         self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
 
     def next_time(self, now: float) -> float:
         """Say when a link's pacer will be ready for what is queued; infinity without a link."""
-        times = [member.next_time(now) for member in self._bond.carrying()]
-        return min(times, default=math.inf)
+        times = sorted(member.next_time(now) for member in self._bond.carrying())
+        return times[min(self.copies, len(times)) - 1] if times else math.inf
+
+    def _choose(self, carrying: list[Member], now: float) -> list[Member]:
+        """Name the link that the next run goes on, or the links; none: not now."""
+        ready = [member for member in carrying if member.ready(now)]
+        if self.copies > 1:
+            count = min(self.copies, len(carrying))
+            if len(ready) > count:
+                ready.sort(key=lambda member: member.delay_seconds(now))
+            return ready[:count] if len(ready) >= count else []
+        number = self._scheduler.choose([member.number for member in ready])
+        if number is None and self._bond.spare:
+            number = self._scheduler.choose(self._sparing(now))
+        member = self._bond.get(number) if number is not None else None
+        return [member] if member else []
 
     def _sparing(self, now: float) -> list[int]:
         """Name the metered links that may help out, as the queue has waited long enough."""
@@ -188,11 +200,11 @@ class Outbound:
             return []
         return [member.number for member in self._bond.spare if member.may_spare(now)]
 
-    def _take(self, member: Member, now: float) -> tuple[Sequence[Buffer], int, int]:
+    def _take(self, members: list[Member], now: float) -> tuple[Sequence[Buffer], int, int]:
         """Take one run off the queue: frames, the first one's flags, the others' flags."""
         train = self.queue.head
         size = train.frame_bytes + OVERHEAD_BYTES
-        most = self._run_datagrams(member, size, now)
+        most = min(self._run_datagrams(member, size, now) for member in members)
         if train.count > 1:
             count = min(most, train.left)
             cut, flags = self._cutter.take(train, count)
@@ -225,26 +237,30 @@ class Outbound:
         frames: Sequence[Buffer],
         flags: int,
         follow: int,
-        member: Member,
+        members: list[Member],
         session: Session,
         now: float,
-    ) -> Transmit:
+    ) -> list[Transmit]:
+        """Seal a run, once; on several links it goes under the number that stands for any."""
+        link = members[0].number if len(members) == 1 else ANY_LINK
         count, seq = len(frames), self.next_bulk_seq
         self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
         session.sealed += count
         slab = self._slabs.take() if count > 1 else None
-        batch = session.sealer.seal(Kind.BULK, flags, follow, member.number, seq, frames, slab)
+        batch = session.sealer.seal(Kind.BULK, flags, follow, link, seq, frames, slab)
         if slab is not None:
             self._slabs.lend(slab)
         size = len(batch)
-        member.sent_bulk(seq, count, size, not self.queue, now)
-        self._scheduler.charge(member.number, size)
-        self._meters[member.number].add(size, now)
-        member.charge(count, size, now, bulk=True)
-        self._bond.mark_bulk(member, self.next_bulk_seq, now)
+        for member in members:
+            member.sent_bulk(seq, count, size, not self.queue, now)
+            self._scheduler.charge(member.number, size)
+            self._meters[member.number].add(size, now)
+            member.charge(count, size, now, bulk=True)
+            self._bond.mark_bulk(member, self.next_bulk_seq, now)
         self.bulk_sent_at = now
         self.bulk_frames += count
-        return Transmit(member.number, member.path, batch, len(frames[0]) + OVERHEAD_BYTES)
+        step = len(frames[0]) + OVERHEAD_BYTES
+        return [Transmit(member.number, member.path, batch, step) for member in members]
 
     @staticmethod
     def _mark(train: Train) -> bool:

@@ -24,7 +24,7 @@ from .session import Session, Sessions
 from .settings import TunnelSettings
 from .sharing import TableShare
 from .upkeep import Upkeep, credit
-from .wire import Kind
+from .wire import ANY_LINK, Kind
 
 # How often a tunnel without keys looks up.
 KEYLESS_SECONDS: Final = 0.5
@@ -99,6 +99,7 @@ class Tunnel:
             member.role, member.part = offer.role, offer.part
             self.outbound.set_weight(member, member.weight)
         self.bond.refresh()
+        self.outbound.copies = table.copies
         self.upkeep.due_at = now
 
     def offer_links(self, table: LinkTable, boot_id: bytes, header_bytes: int, now: float) -> None:
@@ -167,7 +168,8 @@ class Tunnel:
 
         `waited`: for how many seconds they lay in the socket.
         """
-        member = self.bond.get(run.link)
+        copies = run.link == ANY_LINK and run.kind == Kind.BULK
+        member = self.bond.on_path(path) if copies else self.bond.get(run.link)
         if member is None:
             self.counters.drop(Drop.UNKNOWN_LINK, run.count)
             return False
@@ -178,8 +180,11 @@ class Tunnel:
             alone = [single(run, index) for index in range(run.count)] if run.count > 1 else [run]
             take = self.upkeep.receive
             return sum(take(session, one, member, path, now) for one in alone) > 0
-        in_order = path == member.path
-        count = self.inbound.frames(session, member, run, in_order, now, waited)
+        if copies:
+            count = self.inbound.copies(session, member, run, now, waited)
+        else:
+            in_order = path == member.path
+            count = self.inbound.frames(session, member, run, in_order, now, waited)
         if count:
             credit(self.bond, member, path, count, len(run.datagrams), now)
             if run.kind == Kind.BULK:
