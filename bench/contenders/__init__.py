@@ -14,7 +14,7 @@ mptcp                    no tunnel, but the kernel's Multipath TCP
 wrrtun-rates             wrrtun, told each line's rates
 wrrtun-weights           wrrtun, told the rates as weights only
 wrrtun-found             wrrtun, told nothing
-wrrtun-redundant         wrrtun, every frame over every line
+wrrtun-redundant         wrrtun, every bulk frame over two lines
 """
 
 import contextlib

@@ -17,7 +17,7 @@ Told = Literal["rates", "weights", "nothing"]
 
 @dataclass(frozen=True)
 class Wrrtun:
-    """Two daemons over all lines; `options` are the client's and the server's."""
+    """Two daemons over all lines; `options` are the client's."""
 
     name: str
     about: str
@@ -26,12 +26,10 @@ class Wrrtun:
 
     def available(self, lab: Lab) -> str | None:
         del lab
-        for role in ("client", "server"):
-            parameters = main.commands[role].params
-            known = {option for parameter in parameters for option in parameter.opts}
-            if unknown := [option for option in self.options if option not in known]:
-                return f"this wrrtun's {role} knows no {' '.join(unknown)}"
-        return None
+        parameters = main.commands["client"].params
+        known = {option for parameter in parameters for option in parameter.opts}
+        unknown = [option for option in self.options if option not in known]
+        return f"this wrrtun knows no {' '.join(unknown)}" if unknown else None
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:
@@ -39,7 +37,7 @@ class Wrrtun:
             line.device + link_option(each, self.told)
             for line, each in zip(lab.lines, profile.lines, strict=True)
         ]
-        with tunnel(lab, links, self.options, self.options) as ends:
+        with tunnel(lab, links, self.options) as ends:
             # The first one also asks for the other end's MAC address, as on any new Ethernet.
             ping(lab.client, SERVER_INSIDE, 0.3)
             yield Way(lab.client, lab.server, SERVER_INSIDE, None, (ends.client, ends.server))
@@ -58,5 +56,7 @@ ALL = (
     Wrrtun("wrrtun-rates", "wrrtun, told each line's rates", "rates"),
     Wrrtun("wrrtun-weights", "wrrtun, told the rates as weights only", "weights"),
     Wrrtun("wrrtun-found", "wrrtun, told nothing", "nothing"),
-    Wrrtun("wrrtun-redundant", "wrrtun, every frame over every line", "rates", ("--redundant",)),
+    Wrrtun(
+        "wrrtun-redundant", "wrrtun, every bulk frame over two lines", "rates", ("--redundant",)
+    ),
 )
