@@ -107,6 +107,7 @@ class Member:
         self.part = 1.0  # of its time, in which a metered link may carry
         self.standby = False  # it carries nothing, or only what others have no room for
         self.bulk_received_at = -inf
+        self.reported_floor: int | None = None  # what the other end says has arrived or is lost
         self.markers = Markers()
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0

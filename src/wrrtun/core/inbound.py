@@ -8,13 +8,11 @@ from .counters import Counters
 from .errors import Drop, PeerError
 from .headers import Buffer
 from .join import Opened, gather
-from .reorder import ReorderBuffer
+from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
 from .slab import SLAB_BYTES, SlabPool
 from .wire import CONTINUES, SEQ_MASK, Kind
 
-# How long a gap may keep later frames waiting: under TCP's minimum RTO of 200 ms.
-MAX_HOLD_SECONDS: Final = 0.180
 # On top of what was measured: a process that had to wait for a CPU finds what is missing already in
 # another link's socket. It costs only when a datagram is lost and inference cannot tell.
 HOLD_MARGIN_SECONDS: Final = 0.030
@@ -27,7 +25,7 @@ class Inbound:
     """What one end receives."""
 
     def __init__(self, bond: Bond, counters: Counters) -> None:
-        self.reorder = ReorderBuffer(0, MAX_HOLD_SECONDS)
+        self.reorder = ReorderBuffer(0, MAX_WAIT_SECONDS)
         self.bulk_received_at = float("-inf")
         self.delivered_frames = 0
         self.delivered_bytes = 0
@@ -61,7 +59,9 @@ class Inbound:
             return count
         if not count:
             return 0
-        self._take_over(member, opened, now)
+        if in_order and self.reorder.waiting and self.reorder.is_answer(run.seq, now):
+            in_order = False
+        self._take_over(member, opened, in_order, now)
         if in_order:
             last = opened[-1]
             newest = last.seq + last.count - 1 & SEQ_MASK
@@ -101,19 +101,19 @@ class Inbound:
             return 0
         session.opened += count
         self.spare_copies += count - len(opened)
-        self._take_over(member, opened, now)
+        self._take_over(member, opened, True, now)
         self._note_arrival(member, run, newest, count, now - waited)
         if self.reorder.waiting:
             self._infer(now)
         return count
 
-    def _take_over(self, member: Member, opened: list[Opened], now: float) -> None:
-        """Put opened bulk in order."""
+    def _take_over(self, member: Member, opened: list[Opened], original: bool, now: float) -> None:
+        """Put opened bulk in order; `original`: it is no repair."""
         self.bulk_received_at = now
         member.bulk_received_at = now
         insert = self.reorder.insert
         for one in opened:
-            released = insert(one, now)
+            released = insert(one, now, original=original)
             self._released += released
             if one.slab is not None and all(other is not one for other in released):
                 self._hold(one)
@@ -144,6 +144,7 @@ class Inbound:
     def mark(self, member: Member, next_bulk_seq: int, now: float) -> None:
         """Take a marker: everything below `next_bulk_seq` on this link has arrived or is lost."""
         self.reorder.raise_floor(member.number, next_bulk_seq)
+        self.reorder.expect(next_bulk_seq, now)
         self._infer(now)
 
     def tick(self, now: float) -> None:
@@ -179,15 +180,17 @@ class Inbound:
             self.reorder.decay_tolerance(now - self._waits_since if self._waits_since else 0.0)
             self._waits = [0.0, self._waits[0]]
             self._waits_since = now
+        trips = [member.link.srtt for member in self._bond.carrying()]
+        self.reorder.round_trip_seconds = min((trip for trip in trips if trip), default=None)
         live = [member.link for member in self._bond if member.brings_bulk(now)]
         delays = [(link.owd_in, link.jitter_in) for link in live if link.owd_in is not None]
         if len(delays) < len(live) or not delays:
-            self.reorder.hold_seconds = MAX_HOLD_SECONDS
+            self.reorder.hold_seconds = MAX_WAIT_SECONDS
             return
         fastest = min(owd for owd, _ in delays)
         skew = max(owd - fastest + JITTERS * jitter for owd, jitter in delays)
         wanted = max(skew, 1.25 * max(self._waits)) + HOLD_MARGIN_SECONDS
-        self.reorder.hold_seconds = min(wanted, MAX_HOLD_SECONDS)
+        self.reorder.hold_seconds = min(wanted, MAX_WAIT_SECONDS)
 
     def _hold(self, opened: Opened) -> None:
         """Move what must wait, and is small, out of its slab: thousands may wait."""

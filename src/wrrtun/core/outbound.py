@@ -18,7 +18,9 @@ from .headers import Buffer
 from .meter import RateMeter
 from .output import Transmit
 from .queue import BulkQueue
+from .repair import Repairs
 from .scheduler import Scheduler
+from .sent import KeptRun, SentLog
 from .session import Session
 from .slab import SlabPool
 from .train import Train
@@ -52,6 +54,9 @@ RUN_DATAGRAMS: Final = 2
 # What has waited so long has no room on the usual links: metered ones help out. Well above what a
 # page or a call leaves in the queue, well below CoDel's target.
 SPARE_QUEUE_SECONDS: Final = 0.02
+# On fast links, how long the bytes that were sent are kept: one round trip for a loss to be noticed
+# and its nack to come, one for the nack to be repeated.
+REPAIR_ROUND_TRIPS: Final = 2
 # What is queued while no link carries is of no use to anyone after this long.
 STALE_SECONDS: Final = 1.0
 
@@ -77,6 +82,8 @@ class Outbound:
         self._cutter = Cutter()
         self._borrowed: list[Train] = []
         self._slabs = SlabPool()
+        self.log = SentLog(next_bulk_seq, self._slabs)
+        self.repairs = Repairs(bond, self.log, self._scheduler)
 
     def set_weight(self, member: Member, weight: float) -> None:
         """Give a link its share of the bytes."""
@@ -89,6 +96,11 @@ class Outbound:
         self._scheduler.remove(number)
         del self.weights[number]
         del self._meters[number]
+
+    def forget(self) -> None:
+        """Keep nothing of what was sent: the other end has started anew."""
+        self.log.clear()
+        self.repairs.clear()
 
     def submit(self, read: Buffer, session: Session | None, now: float) -> Transmit | None:
         """Take one TAP read (virtio-net header and frame); express goes out at once.
@@ -168,11 +180,14 @@ class Outbound:
                 train.own()
         self._borrowed.clear()
 
-    def resize_queue(self) -> None:
-        """Bound the queue by time, with the rates as they are now."""
+    def resize(self) -> None:
+        """Bound the queue and the log by time, with rates and round trips as they are now."""
+        round_trips = [member.link.srtt or 1.0 for member in self._bond.carrying()]
+        self.log.keep_seconds = REPAIR_ROUND_TRIPS * max(round_trips, default=1.0)
         rate = self._bond.rate_bits_per_second(self.copies)
         size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
         self.queue.limit_bytes = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
+        self.repairs.set_rate(rate)
         self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
 
     def next_time(self, now: float) -> float:
@@ -248,9 +263,10 @@ class Outbound:
         session.sealed += count
         slab = self._slabs.take() if count > 1 else None
         batch = session.sealer.seal(Kind.BULK, flags, follow, link, seq, frames, slab)
-        if slab is not None:
-            self._slabs.lend(slab)
+        step = len(frames[0]) + OVERHEAD_BYTES
+        self.log.add(KeptRun(self.log.unwrap(seq), count, link, now, step, batch, slab))
         size = len(batch)
+        self.repairs.earn(size)
         for member in members:
             member.sent_bulk(seq, count, size, not self.queue, now)
             self._scheduler.charge(member.number, size)
@@ -259,7 +275,6 @@ class Outbound:
             self._bond.mark_bulk(member, self.next_bulk_seq, now)
         self.bulk_sent_at = now
         self.bulk_frames += count
-        step = len(frames[0]) + OVERHEAD_BYTES
         return [Transmit(member.number, member.path, batch, step) for member in members]
 
     @staticmethod

@@ -8,16 +8,19 @@ ways, whichever is first:
   missing seq, it is lost, not late. No timer is involved;
 - *hold*: a deadline set once, when the gap was noticed. Later arrivals never move it.
 
+What is lost by either is asked for, and waited for once more: as long as a repair may take, and no
+longer than `MAX_WAIT_SECONDS` in all. Where that cannot be enough, it is given up.
+
 What arrives after its gap was given up is passed on at once: TCP prefers late to lost.
 
 Seqs are unwrapped here: 40-bit numbers become integers that only grow.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from .gaps import ANSWER_MARGIN_SECONDS, Gap, Gaps
 from .join import Opened
 from .wire import SEQ_MASK, seq_distance
 
@@ -28,18 +31,14 @@ MAX_HELD_DATAGRAMS: Final = 32_768
 MAX_AHEAD: Final = 65_536
 # Widened by late arrivals, within this bound (RFC 8985, 6.2 step 4 bounds its window likewise).
 MAX_TOLERANCE_SECONDS: Final = 0.050
+# How long a gap may keep later frames waiting in all: under TCP's minimum RTO of 200 ms.
+MAX_WAIT_SECONDS: Final = 0.180
+MAX_ASKED: Final = 0xFFFF  # datagrams at once
+REPAIR_SECONDS: Final = 0.120
+# What comes sooner than this share of a round trip after it was asked for is no answer.
+ANSWER_SHARE: Final = 0.75
 # How fast the tolerance falls back while nothing proves it right: halved in this time.
 TOLERANCE_HALF_LIFE_SECONDS: Final = 10.0
-
-
-@dataclass(slots=True)
-class Gap:
-    """Missing seqs `first` to `end - 1`."""
-
-    first: int
-    end: int
-    noticed: float
-    passed: float | None = None  # when every live link's floor had passed `first`
 
 
 @dataclass(slots=True)
@@ -49,6 +48,7 @@ class ReorderCounts:
     released: int = 0
     lost_by_inference: int = 0
     lost_by_deadline: int = 0
+    repaired: int = 0
     late: int = 0
     flushed: int = 0
 
@@ -58,6 +58,8 @@ class ReorderBuffer:
 
     def __init__(self, next_seq: int, hold_seconds: float) -> None:
         self.hold_seconds = hold_seconds
+        # From asking to the answer; None: nothing is asked for, what is lost is given up.
+        self.round_trip_seconds: float | None = None
         self.counts = ReorderCounts()
         self.held_bytes = 0
         self.held_datagrams = 0
@@ -66,8 +68,7 @@ class ReorderBuffer:
         self._next = next_seq
         self._highest = next_seq  # one past the highest seq that has arrived
         self._held: dict[int, Opened] = {}
-        self._gaps: list[Gap] = []
-        self._firsts: list[int] = []  # `first` of each gap, to search in
+        self._gaps = Gaps()
         self._floors: dict[int, int] = {}
         self._given_up: tuple[int, float] = (next_seq, 0.0)  # the last inferred loss: end, when
 
@@ -86,31 +87,34 @@ class ReorderBuffer:
     @property
     def waiting(self) -> bool:
         """Whether a gap is open."""
-        return bool(self._gaps)
+        return len(self._gaps) > 0
 
-    def insert(self, opened: Opened, now: float) -> list[Opened]:
-        """Take datagrams that were never seen before; return what may be passed on, in order."""
+    def insert(self, opened: Opened, now: float, *, original: bool = True) -> list[Opened]:
+        """Take datagrams that were never seen before; return what may be passed on, in order.
+
+        `original`: they came over the link that they were sealed for, and not as a repair.
+        """
         first = self._next + seq_distance(opened.seq, self._next & SEQ_MASK)
         count = opened.count
-        if first == self._next and not self._held:
+        if first == self._next and not self._gaps:
             self._next = self._highest = first + count
             self.counts.released += count
             return [opened]
         if first < self._next:
-            return self._late(opened, first, now)
+            return self._late(opened, first, original, now)
         released = []
         if first - self._next > MAX_AHEAD:
             released = self._flush()
             self.counts.flushed += 1
             self._next = self._highest = first
-        self._note(first, first + count, now)
+        self._note(first, first + count, original, now)
         self._held[first] = opened
         self.held_bytes += len(opened.data)
         self.held_datagrams += count
         released += self._release()
         while self.held_bytes > MAX_HELD_BYTES or self.held_datagrams > MAX_HELD_DATAGRAMS:
             self.counts.flushed += 1
-            released += self._skip_to(self._gaps[0].end)
+            released += self._skip_to(self._gaps.head.end)
         return released
 
     def raise_floor(self, link: int, seq: int) -> None:
@@ -123,8 +127,15 @@ class ReorderBuffer:
         """Return the floor of a link (40 bits), or the next expected seq before it has one."""
         return self._floors.get(link, self._next) & SEQ_MASK
 
+    def expect(self, seq: int, now: float) -> None:
+        """Note that everything below `seq` has been sent: what is missing at the end is a gap."""
+        end = self._next + seq_distance(seq, self._next & SEQ_MASK)
+        if end - self._highest > 0 and end - self._next <= MAX_AHEAD:
+            self._gaps.notice(self._highest, end, now)
+            self._highest = end
+
     def infer(self, live: Iterable[int], now: float) -> list[Opened]:
-        """Give up what every live link has passed by; return what may be passed on.
+        """Find what every live link has passed by; return what may be passed on.
 
         A live link without a floor has not spoken yet: it may still bring everything.
         """
@@ -132,38 +143,48 @@ class ReorderBuffer:
             return []
         floors = [self._floors.get(link, self._next) for link in live]
         limit = min(floors, default=self._next)
-        released: list[Opened] = []
-        while self._gaps and self._gaps[0].first < limit:
-            gap = self._gaps[0]
+        index = self._gaps.undecided()
+        while (gap := self._gaps.get(index)) is not None and gap.first < limit:
             if gap.passed is None:
                 gap.passed = now
             if now < gap.passed + self.tolerance_seconds:
                 break
-            end = min(gap.end, limit)
-            self.counts.lost_by_inference += end - self._next
-            self._given_up = (end, now)
-            released += self._skip_to(end)
-        return released
+            self._gaps.split(index, limit)
+            self._lose(gap, inferred=True, now=now)
+            index += 1
+        return self._give_up(now)
 
     def expire(self, now: float) -> list[Opened]:
-        """Give up gaps whose hold has ended; return what may be passed on."""
-        released: list[Opened] = []
-        while self._gaps and now >= self._gaps[0].noticed + self.hold_seconds:
-            gap = self._gaps[0]
-            self.counts.lost_by_deadline += gap.end - self._next
-            released += self._skip_to(gap.end)
-        return released
+        """Find gaps whose hold has ended, give up what was waited for; return what may go on."""
+        index = self._gaps.undecided()
+        while (gap := self._gaps.get(index)) and now >= gap.noticed + self.hold_seconds:
+            self._lose(gap, inferred=False, now=now)
+            index += 1
+        return self._give_up(now)
 
     @property
     def deadline(self) -> float | None:
-        """When `infer` and `expire` should be called next, if nothing arrives before."""
+        """When `infer`, `expire` and `asks` are due next, if nothing arrives before."""
         if not self._gaps:
             return None
-        gap = self._gaps[0]
-        held_until = gap.noticed + self.hold_seconds
-        if gap.passed is None:
-            return held_until
-        return min(held_until, gap.passed + self.tolerance_seconds)
+        due = min(self._gaps.head.give_up, self._gaps.ask_due)
+        gap = self._gaps.get(self._gaps.undecided())
+        if gap is None:
+            return due
+        due = min(due, gap.noticed + self.hold_seconds)
+        return due if gap.passed is None else min(due, gap.passed + self.tolerance_seconds)
+
+    def asks(self, most: int, now: float) -> list[tuple[int, int]]:
+        """Return what the other end shall send again: first seq (40 bits) and count."""
+        if self.round_trip_seconds is None:
+            return []
+        ranges = self._gaps.asks(self.round_trip_seconds, most, now)
+        return [(first & SEQ_MASK, min(end - first, MAX_ASKED)) for first, end in ranges]
+
+    def is_answer(self, seq: int, now: float) -> bool:
+        """Tell whether a datagram comes as a repair, by the time since it was asked for."""
+        gap = self._gaps.at(self._next + seq_distance(seq, self._next & SEQ_MASK))
+        return gap is not None and self._answers(gap, now)
 
     def decay_tolerance(self, elapsed_seconds: float) -> None:
         """Let the tolerance fall back, as nothing has proved it necessary for a while."""
@@ -171,38 +192,69 @@ class ReorderBuffer:
         if self.tolerance_seconds < 0.0005:
             self.tolerance_seconds = 0.0
 
-    def _late(self, opened: Opened, first: int, now: float) -> list[Opened]:
+    def _answers(self, gap: Gap, now: float) -> bool:
+        trip = self.round_trip_seconds or 0.0
+        return gap.lost is not None and now - gap.lost >= ANSWER_SHARE * trip
+
+    def _lose(self, gap: Gap, *, inferred: bool, now: float) -> None:
+        """Ask for a gap that has just proved lost; say how long it may wait for the answer."""
+        gap.lost = gap.give_up = now
+        gap.inferred = inferred
+        trip = self.round_trip_seconds
+        if trip is None:
+            return
+        self._gaps.ask(gap, now)
+        last = gap.noticed + MAX_WAIT_SECONDS
+        if now + trip < last:
+            wanted = max(REPAIR_SECONDS, trip + ANSWER_MARGIN_SECONDS)
+            gap.give_up = min(now + wanted, last)
+
+    def _give_up(self, now: float) -> list[Opened]:
+        """Wait no longer for what nobody has repaired in time."""
+        released: list[Opened] = []
+        while self._gaps and now >= self._gaps.head.give_up:
+            gap = self._gaps.head
+            if gap.inferred:
+                self.counts.lost_by_inference += gap.end - self._next
+                self._given_up = (gap.end, now)
+            else:
+                self.counts.lost_by_deadline += gap.end - self._next
+            released += self._skip_to(gap.end)
+        return released
+
+    def _late(self, opened: Opened, first: int, original: bool, now: float) -> list[Opened]:
         """Pass on what was given up; if inference erred, be more patient with the links."""
         self.counts.late += opened.count
         end, when = self._given_up
-        lateness = now - when
-        if first < end and lateness < MAX_TOLERANCE_SECONDS:
+        if original and first < end:
+            self._tolerate(now - when)
+        if first + opened.count <= self._next:
+            return [opened]
+        # It reaches beyond what was given up.
+        self._note(self._next, first + opened.count, original, now)
+        self._next = first + opened.count
+        return [opened, *self._release()]
+
+    def _tolerate(self, lateness: float) -> None:
+        if lateness < MAX_TOLERANCE_SECONDS:
             wanted = 1.25 * (self.tolerance_seconds + lateness)
             self.tolerance_seconds = min(max(self.tolerance_seconds, wanted), MAX_TOLERANCE_SECONDS)
-        return [opened]
 
-    def _note(self, first: int, end: int, now: float) -> None:
-        """Keep the list of gaps true after the arrival of first..end."""
-        if first >= self._highest:
-            if first > self._highest:
-                self._gaps.append(Gap(self._highest, first, now))
-                self._firsts.append(self._highest)
-            self._highest = end
+    def _note(self, first: int, end: int, original: bool, now: float) -> None:
+        """Keep the gaps true after the arrival of first..end."""
+        highest = self._highest
+        if first > highest:
+            self._gaps.notice(highest, first, now)
+        self._highest = max(highest, end)
+        if first >= highest:
             return
-        index = bisect_right(self._firsts, first) - 1
-        if index < 0 or first >= self._gaps[index].end:
-            return
-        gap = self._gaps[index]
-        self.longest_wait_seconds = max(self.longest_wait_seconds, now - gap.noticed)
-        rest = Gap(end, gap.end, gap.noticed, gap.passed) if end < gap.end else None
-        if first > gap.first:
-            gap.end = first
-            index += 1
-        else:
-            del self._gaps[index], self._firsts[index]
-        if rest:
-            self._gaps.insert(index, rest)
-            self._firsts.insert(index, rest.first)
+        for gap, count in self._gaps.fill(first, end):
+            if gap.lost is not None and (not original or self._answers(gap, now)):
+                self.counts.repaired += count
+            elif original:
+                self.longest_wait_seconds = max(self.longest_wait_seconds, now - gap.noticed)
+                if gap.lost is not None and gap.inferred:
+                    self._tolerate(now - gap.lost)
 
     def _release(self) -> list[Opened]:
         """Take out what has become consecutive."""
@@ -216,19 +268,15 @@ class ReorderBuffer:
         return released
 
     def _skip_to(self, end: int) -> list[Opened]:
-        """Give up the head gap as far as `end`."""
-        gap = self._gaps[0]
+        """Let the head gap end at `end`."""
         self._next = end
-        if end < gap.end:
-            gap.first = self._firsts[0] = end
-            gap.passed = None
-            return []
-        del self._gaps[0], self._firsts[0]
+        self._gaps.cut_head(end)
         return self._release()
 
     def _flush(self) -> list[Opened]:
         """Let everything go, in order."""
         released: list[Opened] = []
         while self._gaps:
-            released += self._skip_to(self._gaps[0].end)
+            released += self._skip_to(self._gaps.head.end)
+        self._gaps.forget_asks()
         return released

@@ -116,6 +116,7 @@ class Tunnel:
             # What its predecessor sent is numbered otherwise, and would upset the order.
             self.sessions.previous = None
             self.inbound.restart(peer_next_seq)
+            self.outbound.forget()
             self._peer_boot_id = boot_id
         for member in self.bond:
             member.check.restart()
@@ -202,7 +203,10 @@ class Tunnel:
         reorder_due = self.inbound.reorder.deadline
         if reorder_due is not None and now >= reorder_due:
             self.inbound.tick(now)
+            self.upkeep.nack(now)
         session = self.sealing(now)
+        if self.outbound.repairs:
+            self._outbox.transmits += self.outbound.repairs.pull(now)
         if session is not None and self.outbound.queue:
             self._outbox.transmits += self.outbound.pull(session, now)
         self.outbound.settle()
@@ -217,6 +221,8 @@ class Tunnel:
         reorder = self.inbound.reorder.deadline
         if reorder is not None and reorder < due:
             due = reorder
+        if self.outbound.repairs:
+            due = min(due, self.outbound.repairs.next_time(now))
         if self.outbound.queue:
             return min(due, self.outbound.next_time(now))
         return due
@@ -243,6 +249,7 @@ class Tunnel:
         had_session = self.sessions.current is not None
         self.sessions.expire(now, self.settings.key_life)
         self.outbound.drop_stale(now)
+        self.outbound.log.prune(now)
         if had_session and self.sessions.current is None:
             self._outbox.note(SessionDown(self.peer, "its keys have expired"))
         if self.sealing(now) is None:

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from typing import Final
 
 from .batch import Run
-from .bond import NO_TOKEN, Bond, Member, Path
+from .bond import CARRYING, NO_TOKEN, Bond, Member, Path
 from .counters import Counters
 from .errors import PeerError
 from .events import LinkChanged, PathChanged
 from .inbound import Inbound
 from .messages import (
+    MAX_NACK_RANGES,
     Bye,
     ControlMessage,
     LinksAck,
     Marker,
+    Nack,
     Probe,
     ProbeReply,
     Report,
@@ -62,6 +64,7 @@ class Upkeep:
     ) -> None:
         self.due_at = now
         self.ended_by_peer = False
+        self.nacks = 0  # messages sent
         self._peer = peer
         self._bond = bond
         self._inbound = inbound
@@ -106,6 +109,8 @@ class Upkeep:
             self._on_reply(message, member, now)
         elif isinstance(message, Marker) and path == member.path:
             self._inbound.mark(member, message.next_bulk_seq, now)
+        elif isinstance(message, Nack):
+            self._outbound.repairs.on_nack(message.ranges)
         elif isinstance(message, Report):
             self._on_report(message, now)
         elif isinstance(message, LinkTable):
@@ -152,6 +157,7 @@ class Upkeep:
         for entry in report.links:
             member = self._bond.get(entry.link)
             if member is not None:
+                member.reported_floor = entry.floor
                 self.note(member.link.on_report(entry.bulk_datagrams, now))
         self._rates.on_report(report, now)
 
@@ -170,9 +176,25 @@ class Upkeep:
 
     def note(self, event: LinkChanged | PathChanged | None) -> None:
         """Pass on that a link has changed, and let the bond know; None: it has not."""
-        if event is not None:
-            self._outbox.note(event)
-            self._bond.refresh()
+        if event is None:
+            return
+        self._outbox.note(event)
+        self._bond.refresh()
+        member = self._bond.get(event.link)
+        died = isinstance(event, LinkChanged) and event.after not in CARRYING
+        if died and member is not None:
+            self._outbound.repairs.resend_unreported(member)
+
+    def nack(self, now: float) -> None:
+        """Ask the other end for what is missing."""
+        ranges = self._inbound.reorder.asks(MAX_NACK_RANGES // 2, now)
+        member = self._bond.fastest(now)
+        if not ranges or member is None:
+            return
+        for start in range(0, len(ranges), MAX_NACK_RANGES):
+            part = tuple(ranges[start : start + MAX_NACK_RANGES])
+            self.send(member, Nack(part), now)
+            self.nacks += 1
 
     def probe(self, member: Member, now: float) -> None:
         """Ask a link how it is."""
@@ -204,7 +226,7 @@ class Upkeep:
             self._tell(table, now)
         self._inbound.update_hold(now)
         rates_due = self._rates.tick(now)
-        self._outbound.resize_queue()
+        self._outbound.resize()
         due = [
             member.link.deadline(now, flowing and not member.resting(now))
             for member in self._bond

@@ -1,0 +1,72 @@
+"""What lines lose comes all the same: asked for, sent again, and never a storm of it."""
+
+import pytest
+
+from tests.sim.lines import both
+from tests.sim.tcp import Flow, bare_sum
+from tests.sim.world import World
+
+
+def lossy(fast: float, slow: float, rates: list[float] | None = None) -> World:
+    lines = [both(delay=0.011, rate=10e6, loss=fast), both(delay=0.060, rate=3e6, loss=slow)]
+    world = World(lines, rates=rates or [10e6, 3e6])
+    world.run(2.0)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "least"),
+    [(0.0, 0.005, 0.90), (0.0, 0.03, 0.88), (0.01, 0.01, 0.85), (0.0, 0.3, 0.77)],
+)
+def test_a_tcp_flow_keeps_nearly_the_clean_lines_sum_though_they_lose(
+    fast: float, slow: float, least: float
+) -> None:
+    world = lossy(fast, slow)
+    flow = Flow(world, "server")
+    world.run(15.0)
+    assert flow.goodput() > least * bare_sum(world, "server")
+    assert flow.sender.timeouts == 0
+    assert world.tunnel("client").inbound.reorder.counts.repaired > 10
+
+
+def test_without_loss_nothing_is_asked_for_and_nothing_sent_again() -> None:
+    world = lossy(0.0, 0.0)
+    Flow(world, "server")
+    world.run(10.0)
+    assert world.tunnel("client").upkeep.nacks == 0
+    assert world.tunnel("server").outbound.repairs.sent_datagrams == 0
+
+
+def test_repairs_are_bounded_where_lines_lose_a_third() -> None:
+    world = lossy(0.3, 0.3)
+    world.run(4.0)
+    world.stream("server", range(6000), 1400 * 8 / 8e6)
+    world.run(10.0)
+    outbound = world.tunnel("server").outbound
+    assert outbound.repairs.sent_datagrams > 100
+    # A fifth of the bulk, and the burst: 0.4 s of the lines.
+    assert outbound.repairs.sent_datagrams < 0.2 * outbound.bulk_frames + 0.4 * 13e6 / 8 / 1400
+    numbers = world.numbers("client")
+    assert len(numbers) == len(set(numbers))
+    assert len(numbers) > 0.7 * outbound.bulk_frames
+
+
+def test_the_end_of_a_burst_is_repaired_though_nothing_follows_it() -> None:
+    world = lossy(0.0, 0.0)
+    world.stream("server", range(40), 0.002)
+    world.at(world.now + 0.0605, lambda: setattr(world.lines[0][1], "loss", 1.0))
+    world.at(world.now + 0.0605, lambda: setattr(world.lines[1][1], "loss", 1.0))
+    world.at(world.now + 0.0790, lambda: setattr(world.lines[0][1], "loss", 0.0))
+    world.at(world.now + 0.0790, lambda: setattr(world.lines[1][1], "loss", 0.0))
+    world.run(1.0)
+    assert world.numbers("client") == list(range(40))
+    assert world.tunnel("client").inbound.reorder.counts.repaired >= 5
+    assert world.read_at["client"][-1] - world.submitted_at["server"][39] < 0.2
+
+
+def test_what_a_dead_line_swallowed_comes_over_the_other() -> None:
+    world = lossy(0.0, 0.0)
+    world.stream("server", range(3000), 1400 * 8 / 2.4e6)
+    world.at(world.now + 2.0, lambda: [setattr(line, "cut", True) for line in world.lines[1]])
+    world.run(16.0)
+    assert sorted(world.numbers("client")) == list(range(3000))
