@@ -122,6 +122,7 @@ link     from             to                   sent  datagrams  received  datagr
 link 1 wwan0 is down: no carrier
 
 reorder: 12 frames held (16.8 kB), hold 63.0 ms; 119000 released, 7 late; given up: 31 by inference, 2 at the deadline
+repair: 0 repaired, asked 0 times; sent again 0, asked 0 times, refused 0
 queue: 52.0 kB, delay 40.5 ms; 800000 bulk and 80000 express frames, 19 dropped
 drops: queue_delay 19, bad_tag 2, replayed 2
 

@@ -105,7 +105,7 @@ def _link(tunnel: Tunnel, member: Member, addresses: LinkAddresses | None) -> Li
 
 
 def _reorder(tunnel: Tunnel) -> ReorderStatus:
-    reorder = tunnel.inbound.reorder
+    reorder, repairs = tunnel.inbound.reorder, tunnel.outbound.repairs
     return ReorderStatus(
         held_frames=reorder.held_datagrams,
         held_bytes=reorder.held_bytes,
@@ -115,6 +115,11 @@ def _reorder(tunnel: Tunnel) -> ReorderStatus:
         spare_copies=tunnel.inbound.spare_copies,
         gaps_given_up_by_inference=reorder.counts.lost_by_inference,
         gaps_given_up_by_deadline=reorder.counts.lost_by_deadline,
+        repaired=reorder.counts.repaired,
+        nacks_sent=tunnel.upkeep.nacks,
+        nacks_received=repairs.nacks,
+        repairs_sent=repairs.sent_datagrams,
+        repairs_refused=repairs.refused_datagrams,
     )
 
 

@@ -76,6 +76,11 @@ class ReorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     spare_copies: int = 0  # that came after the first, where frames go over several links
     gaps_given_up_by_inference: int
     gaps_given_up_by_deadline: int
+    repaired: int = 0  # lost, asked for, and come in time
+    nacks_sent: int = 0  # messages that asked for something
+    nacks_received: int = 0
+    repairs_sent: int = 0  # frames sent again because the other end missed them
+    repairs_refused: int = 0  # beyond what may be sent again
 
 
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,6 +201,11 @@ def _peer_lines(peer: PeerStatus) -> Iterator[str]:
         f"hold {milliseconds(reorder.hold_seconds)}; {reorder.released} released, "
         f"{reorder.late} late; given up: {reorder.gaps_given_up_by_inference} by inference, "
         f"{reorder.gaps_given_up_by_deadline} at the deadline"
+    )
+    yield (
+        f"repair: {reorder.repaired} repaired, asked {reorder.nacks_sent} times; "
+        f"sent again {reorder.repairs_sent}, asked {reorder.nacks_received} times, "
+        f"refused {reorder.repairs_refused}"
     )
     yield (
         f"queue: {scaled(queue.bytes, 'B')}, delay {milliseconds(queue.delay_seconds)}; "

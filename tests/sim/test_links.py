@@ -39,7 +39,8 @@ def test_a_line_cut_in_mid_stream_goes_down_in_time_and_frames_flow_on_the_other
     link: int,
 ) -> None:
     world = two_links()
-    world.stream("server", range(1500), 0.004)  # 2.8 Mbit/s: either line carries it
+    # 1.9 Mbit/s: either line carries it, and what the dead one swallowed besides.
+    world.stream("server", range(1100), 0.006)
     world.run(2.0)
     cut(world, link)
     cut_at = world.now
@@ -52,10 +53,11 @@ def test_a_line_cut_in_mid_stream_goes_down_in_time_and_frames_flow_on_the_other
     fell_at = world.now
     world.run(2.0)
     assert world.changes("server", link)[-1] == "down"
-    # Whatever was sent since then has arrived.
+    # Whatever was sent since then has arrived, but for what CoDel took while repairs went first.
     asked = [n for n, at in world.submitted_at["server"].items() if fell_at < at < world.now - 0.4]
-    assert set(asked) <= set(world.numbers("client"))
-    assert len(asked) > 300
+    missing = set(asked) - set(world.numbers("client"))
+    assert len(missing) <= world.drops("server").get("queue_delay", 0) <= 5
+    assert len(asked) > 200
 
     mend(world, link)
     world.run(3.0)

@@ -75,12 +75,12 @@ class Repairs:
         """
         if member.reported_floor is None:
             return
+        again = self._again
         for first, end in self._log.of_link(member.number, member.reported_floor):
-            if most_datagrams <= 0:
-                break
-            count = min(end - first, most_datagrams)
-            self._wanted.append((first, first + count))
-            most_datagrams -= count
+            # Reports count no repairs: what was asked for already is left to the other end.
+            seqs = [seq for seq in range(first, end) if seq not in again][:most_datagrams]
+            most_datagrams -= len(seqs)
+            self._wanted.extend((seq, seq + 1) for seq in seqs)
 
     def clear(self) -> None:
         """Forget what was asked for: who asked has started anew."""
@@ -93,7 +93,8 @@ class Repairs:
         while self._wanted:
             first, end = self._wanted[0]
             kept = next(self._log.parts(first, end), None)
-            if kept is None:
+            # Who has let go of a link refuses what was sealed for it.
+            if kept is None or self._bond.get(kept[0].link) is None:
                 self.unknown_datagrams += end - first
                 self._wanted.popleft()
                 continue
