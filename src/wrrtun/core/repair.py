@@ -14,7 +14,7 @@ from .bond import Bond, Member
 from .output import Transmit
 from .scheduler import Scheduler
 from .sent import KeptRun, SentLog
-from .wire import MAX_BATCH_DATAGRAMS
+from .wire import ANY_LINK, MAX_BATCH_DATAGRAMS
 
 # Two lines that lose 15 % each, and repairs with them, are repaired whole.
 SHARE: Final = 0.2
@@ -94,7 +94,7 @@ class Repairs:
             first, end = self._wanted[0]
             kept = next(self._log.parts(first, end), None)
             # Who has let go of a link refuses what was sealed for it.
-            if kept is None or self._bond.get(kept[0].link) is None:
+            if kept is None or not self._known(kept[0].link):
                 self.unknown_datagrams += end - first
                 self._wanted.popleft()
                 continue
@@ -120,6 +120,9 @@ class Repairs:
     def next_time(self, now: float) -> float:
         """Say when the pacer allows what is wanted; infinity if nothing is, or no link carries."""
         return max(self._due_at, now) if self._wanted else inf
+
+    def _known(self, link: int) -> bool:
+        return link == ANY_LINK or self._bond.get(link) is not None
 
     def _choose(self, lost_on: int, now: float) -> Member | None:
         """Name the fastest link, but not the one that lost it if another is about as fast."""
