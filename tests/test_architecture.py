@@ -42,10 +42,11 @@ WALLS = [
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"cli_speedtest"},
     {"cli_enrol", "cli_watch"},
     {"daemon"},
     {"client_daemon", "server_daemon"},
-    {"doctor"},
+    {"doctor", "speedtest"},
     {"path_check"},
     {"report", "link_socket", "route_keeper", "meter_keeper"},
     {"router"},

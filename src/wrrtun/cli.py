@@ -20,6 +20,7 @@ from .cli_enrol import (
     server_revoke,
 )
 from .cli_options import end_options, given
+from .cli_speedtest import speedtest
 from .cli_watch import SOCKET, ask_all, doctor, status, top
 from .config import (
     ClientConfig,
@@ -188,6 +189,7 @@ def check_config(file: Path | None) -> None:
 main.add_command(status)
 main.add_command(top)
 main.add_command(doctor)
+main.add_command(speedtest)
 
 
 @main.command()

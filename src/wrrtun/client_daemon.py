@@ -11,6 +11,7 @@ from .core.client import Client
 from .core.errors import ConfigError, WrrtunError
 from .core.events import Event, MtuAgreed
 from .core.initiator import Initiator
+from .core.offers import alone
 from .core.output import Transmit
 from .core.seal import Suite
 from .core.session import KeyLife
@@ -53,6 +54,7 @@ class ClientDaemon(Daemon):
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
         self._client: Client | None = None
+        self._only: int | None = None  # the link that is being measured
         self._metering = MeterKeeper(config.watch)
         self._routes = RouteKeeper(self.loop, config, self._usable)
 
@@ -67,16 +69,11 @@ class ClientDaemon(Daemon):
         ipv6 = self._server[0].version == 6
         mtu = config.mtu or self._fitting_mtu(ipv6)
         now = clock()
-        suite = {
-            "aes-256-gcm": Suite.AES_256_GCM,
-            "chacha20-poly1305": Suite.CHACHA20_POLY1305,
-            "auto": Suite.AES_256_GCM if has_aes() else Suite.CHACHA20_POLY1305,
-        }[config.cipher]
         initiator = Initiator(
             config.private_key,
             config.server_public_key,
             config.psk,
-            suite=suite,
+            suite=Suite.named(config.cipher, has_aes=has_aes()),
             boot_id=draw(16),
             random=draw,
         )
@@ -138,7 +135,7 @@ class ClientDaemon(Daemon):
         """Have both ends use the links as they are configured, and metered, now."""
         if self._client is not None:
             offers = self._metering.offers(self._configured())
-            self._client.set_links(offers, clock(), self._config.copies)
+            self._client.set_links(alone(offers, self._only), clock(), self._config.copies)
             self.wake(clock())
 
     def _fitting_mtu(self, ipv6: bool) -> int:
@@ -180,6 +177,13 @@ class ClientDaemon(Daemon):
         self._tell_links()
         trouble = self._routes.configure(config)
         return f"{len(numbered)} links, {len(added)} of them opened{trouble}"
+
+    def use_only(self, number: int | None) -> None:
+        """Have one link carry and the others stand by; None: as configured."""
+        if number not in (None, *self._links):
+            raise ValueError(f"there is no link {number}")
+        self._only = number
+        self._tell_links()
 
     def _add_link(self, number: int, config: LinkConfig) -> None:
         mark = MARK if self._config.routing.networks else 0
@@ -256,8 +260,6 @@ class ClientDaemon(Daemon):
             # A bound socket whose address or device has gone says so for ever: open a fresh one.
             self._close(link)
             link.failure = result.value
-
-    # TAP, status
 
     def _read_tap(self, now: float) -> bool:
         assert self._device is not None

@@ -31,6 +31,7 @@ FULL_WAKE_UPS: Final = 16
 # this many they are collected every few seconds, and memory stays flat.
 GC_THRESHOLD: Final = 2_000
 WALL_CLOCK_SECONDS: Final = 1.0
+MAX_MEASURE_SECONDS: Final = 600.0
 TIMER_SECONDS: Final = 0.001  # libuv's tick
 RELOAD_FAILED: Final = "nothing is changed: "
 
@@ -121,6 +122,7 @@ class Daemon:
         self.started = clock()
         self.wall_clock = WallClock()
         self._stop = asyncio.Event()
+        self._measuring: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
         self.timer = Timer(self.loop, self.guard(self.wake))
 
@@ -136,6 +138,8 @@ class Daemon:
         """Answer what came in at the control socket."""
         if request == "reload":
             return self.try_reload()
+        if request.startswith("only "):
+            return self._try_only(request)
         if request != "status":
             raise WrrtunError(f"unknown request {request!r}")
         return self.snapshot().to_json()
@@ -164,6 +168,34 @@ class Daemon:
             return f"{RELOAD_FAILED}{error}\n".encode()
         log.info("reload: %s", said)
         return f"reloaded: {said}\n".encode()
+
+    def use_only(self, number: int | None) -> None:
+        """Have one link carry and the others stand by, to measure it; None: as configured."""
+        raise WrrtunError(f"only the client chooses links, not {number}")
+
+    def _try_only(self, request: str) -> bytes:
+        """Answer `only NUMBER SECONDS`, which ends by itself, and `only all`."""
+        try:
+            match request.split():
+                case ["only", "all"]:
+                    self._measure(None, 0.0)
+                case ["only", number, seconds]:
+                    self._measure(int(number), float(seconds))
+                case _:
+                    raise ValueError("only NUMBER SECONDS, or only all")
+        except (ValueError, WrrtunError) as error:
+            return f"{error}\n".encode()
+        return f"now {request}\n".encode()
+
+    def _measure(self, number: int | None, seconds: float) -> None:
+        if not 0 <= seconds <= MAX_MEASURE_SECONDS:
+            raise ValueError(f"{seconds} seconds are too many")
+        self.use_only(number)
+        if self._measuring is not None:
+            self._measuring.cancel()
+            self._measuring = None
+        if number is not None:
+            self._measuring = self.loop.call_later(seconds, self.use_only, None)
 
     def watch(self, descriptor: int, read: Callable[[float], bool]) -> None:
         """Call `read` while the descriptor has something, then poll the core.

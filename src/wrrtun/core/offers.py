@@ -5,7 +5,7 @@ that a table that comes late changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final
 
@@ -37,6 +37,15 @@ class LinkOffer:
     rate_up_bits_per_second: int
     role: LinkRole = LinkRole.USUAL
     part: float = 1.0
+
+
+def alone(offers: Iterable[LinkOffer], number: int | None) -> tuple[LinkOffer, ...]:
+    """Have one link carry and the others stand by; None: leave them."""
+    roles = {True: LinkRole.USUAL, False: LinkRole.BACKUP}
+    offers = tuple(offers)
+    if all(offer.number != number for offer in offers):
+        return offers
+    return tuple(replace(offer, role=roles[offer.number == number]) for offer in offers)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,12 @@ class Suite(IntEnum):
     AES_256_GCM = 1
     CHACHA20_POLY1305 = 2
 
+    @staticmethod
+    def named(cipher: str, *, has_aes: bool) -> "Suite":
+        """Return the suite of a configured cipher; `auto`: AES where the processor has it."""
+        aes = cipher == "aes-256-gcm" or (cipher == "auto" and has_aes)
+        return Suite.AES_256_GCM if aes else Suite.CHACHA20_POLY1305
+
 
 _STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint64)
 _NONCES: Final = [struct.Struct("12s" * count) for count in range(MAX_BATCH_DATAGRAMS + 1)]
