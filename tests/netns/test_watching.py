@@ -266,4 +266,12 @@ def test_systemd_is_told_that_the_daemon_is_ready_alive_and_stopping(
 def one_server(ends: Ends, lab: Lab) -> Namespace:
     """A namespace with a server that has a web page."""
     ends.server(*WEB)
+    eventually(lambda: is_served(lab.server))  # soon after the control socket answers
     return lab.server
+
+
+def is_served(namespace: Namespace) -> bool:
+    try:
+        return ask(namespace, "/")[0] == 200
+    except ConnectionRefusedError:
+        return False
