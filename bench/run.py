@@ -21,17 +21,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import summary
+from bench import compare, report, summary
 from bench.contenders.all import CONTENDERS
 from bench.group import Group, Step, said
-from bench.lab.uml import BOOT_SECONDS
+from bench.lab.uml import BOOT_SECONDS, OTHERS_SHARE
+from bench.others import Others
 from bench.profiles import PROFILES
-from bench.results import Environment, Folder, Proof, Result, environment, now
+from bench.results import Environment, Folder, Proof, Result, Row, environment, now
 from bench.suites import SUITES, Choice, groups
 from bench.workloads.all import WORKLOADS
 
-OUT: Final = Path(__file__).parent / "out"
+REPOSITORY: Final = Path(__file__).parents[1]
+OUT: Final = REPOSITORY / "bench" / "out"
 END_SECONDS: Final = 15.0
+REPEATS: Final = 2  # of rows that others disturbed
 
 
 def main() -> None:
@@ -39,6 +42,12 @@ def main() -> None:
     options = _arguments()
     if options.list:
         _list()
+        return
+    if options.compare:
+        old, new = options.compare
+        sys.exit(compare.main(old, new, options.loss))
+    if options.publish:
+        report.publish(options.out or OUT, REPOSITORY)
         return
     choice = Choice(
         options.profile, options.contender, options.traffic, options.runs, options.seconds,
@@ -57,11 +66,12 @@ def main() -> None:
             console.print(f"Stopped. The same command goes on from {folder.path}.")
             sys.exit(130)
         show(folder, console)
+        (folder.path / "RESULTS.md").write_text(report.suite(name, folder, folder.path))
 
 
 def _left(group: Group, folder: Folder) -> Group:
-    """Leave out rows that are there and did not fail."""
-    done = {result.row for result in folder.results() if result.error is None}
+    """Leave out rows that are there, did not fail and are not void."""
+    done = {result.row for result in summary.good(folder.results())}
     return msgspec.structs.replace(group, rows=tuple(row for row in group.rows if row not in done))
 
 
@@ -88,27 +98,44 @@ def _run(todo: Sequence[Group], folder: Folder, console: Console, seed: int) -> 
                 console.print(f"void: {escape(what.void)}")
 
         for group in todo:
-            if group.rows:
-                _measure(group, tell)
+            rows: Sequence[Row] = group.rows
+            for repeat in range(1 + REPEATS):
+                if rows:
+                    rows = _measure(msgspec.structs.replace(group, rows=tuple(rows)), tell)
+                if repeat < REPEATS:
+                    progress.update(task, total=(progress.tasks[task].total or 0) + len(rows))
 
 
-def _measure(group: Group, tell: Callable[[Step | Proof | Result], None]) -> None:
-    """Start the child and hand on what it says; rows that it did not get to have failed."""
+def _measure(group: Group, tell: Callable[[Step | Proof | Result], None]) -> list[Row]:
+    """Start the child and hand on what it says; give the rows that are void.
+
+    Rows that it did not get to have failed. A row is void when the lab was kept from its CPU for
+    more than OTHERS_SHARE of its time.
+    """
     left = dict.fromkeys(group.rows)
+    void = []
     argv = [sys.executable, "-m", "bench.group", msgspec.json.encode(group).decode()]
     deadline = time.monotonic() + group.limit_seconds() + 2 * BOOT_SECONDS
     with _child(argv) as child:
         assert child.stdout is not None
+        others = Others(child.pid)
         for line in child.stdout:
             what = said(line)
+            taken = others.look()
             if isinstance(what, Result):
                 left.pop(what.row, None)
+                if what.error is None and taken is not None and taken > OTHERS_SHARE:
+                    why = f"the lab was kept from its CPU for {taken:.0%} of the time"
+                    what = msgspec.structs.replace(what, void=what.void or why)
+                if what.void is not None:
+                    void.append(what.row)
             tell(what)
             if time.monotonic() > deadline:
                 break
     for row in left:
         error = f"the lab ended before it got there (exit code {child.returncode})"
         tell(Result(row=row, began=now(), error=error))
+    return void
 
 
 @contextlib.contextmanager
@@ -192,6 +219,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--no-proof", action="store_true", help="do not check first what the lines carry"
     )
+    parser.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("OLD", "NEW"),
+        help="measure nothing: print what became of each row from one folder to another",
+    )  # fmt: skip
+    parser.add_argument(
+        "--loss", type=float, default=0.05, metavar="FRACTION",
+        help="with --compare: fail when a row lost more than that (default: 0.05)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--publish", action="store_true",
+        help="measure nothing: write bench/RESULTS.md and README's table from the suites' folders",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show all names, and measure nothing")
     return parser.parse_args()
 

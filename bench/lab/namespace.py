@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +26,7 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
         self._processes: list[subprocess.Popen[Any]] = []
-        with self.entered():
-            self.iproute = IPRoute()
+        self._threads = threading.local()
 
     @classmethod
     def create(cls, role: str) -> "Namespace":
@@ -48,6 +48,20 @@ class Namespace:
         trace: TracebackType | None,
     ) -> None:
         self.remove()
+
+    @property
+    def iproute(self) -> IPRoute:
+        """Netlink in the namespace; each thread has its own, which pyroute2 0.9 asks for."""
+        if not hasattr(self._threads, "iproute"):
+            with self.entered():
+                self._threads.iproute = IPRoute()
+        return self._threads.iproute
+
+    def close_netlink(self) -> None:
+        """Close this thread's netlink: for a thread that ends before the namespace does."""
+        if hasattr(self._threads, "iproute"):
+            self._threads.iproute.close()
+            del self._threads.iproute
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -104,7 +118,7 @@ class Namespace:
         for process in self._processes:
             _stop(process)
         self._processes.clear()
-        self.iproute.close()
+        self.close_netlink()
         netns.remove(self.name)
 
 

@@ -12,11 +12,12 @@ from bench.profiles import Event, Profile
 class Weather:
     """Plays a profile's events from the start of the `with` block on; its end makes lines whole.
 
-    Netlink calls are made from a thread: nobody else may change the lab's lines meanwhile.
+    A thread does it: nobody else may change the lab's lines meanwhile.
     """
 
     def __init__(self, lab: Lab, profile: Profile) -> None:
         self._lines = {each.name: line for line, each in zip(lab.lines, profile.lines, strict=True)}
+        self._namespaces = [lab.client, *(line.router for line in lab.lines if line.router)]
         self._events = profile.events
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._play, name="weather")
@@ -43,15 +44,17 @@ class Weather:
             raise self._error
 
     def _play(self) -> None:
-        for event in self._events:
-            wait = self._began + event.at_seconds - time.monotonic()
-            if self._ended.wait(max(wait, 0.0)):
-                return
-            try:
+        try:
+            for event in self._events:
+                wait = self._began + event.at_seconds - time.monotonic()
+                if self._ended.wait(max(wait, 0.0)):
+                    return
                 self._happen(event)
-            except Exception as error:  # told where the transfer ends, not in a thread
-                self._error = error
-                return
+        except Exception as error:  # told where the transfer ends, not in a thread
+            self._error = error
+        finally:
+            for namespace in self._namespaces:
+                namespace.close_netlink()
 
     def _happen(self, event: Event) -> None:
         line = self._lines[event.line]
