@@ -1,4 +1,4 @@
-"""Rates are found, paced just below and followed; the wide sweep is `python -m bench.simulate`."""
+"""Rates are found, paced just below and followed; the wide sweep is `python -m tests.sim`."""
 
 import pytest
 

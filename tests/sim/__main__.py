@@ -1,4 +1,4 @@
-"""Find rates in the simulator: python -m bench.simulate [SCENARIO...] [--seeds N].
+"""Find rates in the simulator: python -m tests.sim [SCENARIO...] [--seeds N].
 
 Prints, for each scenario, the share of what the lines carry alone (from cold, and after 5 s), the
 ping meanwhile, and the rates that were found.
