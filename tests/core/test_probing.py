@@ -30,7 +30,7 @@ def test_a_link_that_is_down_is_asked_ever_less_often_until_it_answers() -> None
     sending_times(prober, 0.0, 1.0, flowing=True)
     prober.slow_down(now=1.0)
     times = sending_times(prober, 1.0, 9.0, flowing=True)
-    assert times == [1.2, 1.6, 2.4, 4.0, 6.0, 8.0]
+    assert times == [1.2, 1.6, 2.4, 3.4, 4.4, 5.4, 6.4, 7.4, 8.4]
 
     number = prober.sent(1, 9.0)
     prober.answered(number)

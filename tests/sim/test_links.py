@@ -3,6 +3,7 @@
 import pytest
 
 from tests.sim.lines import Line, both
+from tests.sim.tcp import Flow
 from tests.sim.world import World
 from wrrtun.core.link import FLOWING_SILENCE_SECONDS, LinkState
 
@@ -212,3 +213,30 @@ def test_lines_that_lose_a_third_still_carry_the_rest_when_there_is_no_better_on
     world.stream("client", range(1500), 0.005)
     world.run(9.0)
     assert len(world.numbers("server")) > 0.6 * 1500
+
+
+def test_a_line_that_comes_back_carries_within_two_seconds_however_long_it_was_away() -> None:
+    world = two_links()
+    Flow(world, "server")
+    world.run(4.0)
+    cut(world, 1)
+    world.run(40.0)
+    mend(world, 1)
+    before = world.lines[1][1].bulk_bytes
+    world.run(2.0)
+    assert world.state("server", 1) in ("up", "lossy")
+    assert world.lines[1][1].bulk_bytes - before > 30_000
+
+
+def test_a_found_rate_does_not_keep_a_line_that_was_dead_from_carrying_again() -> None:
+    lines = [both(delay=0.011, rate=10e6), both(delay=0.060, rate=3e6)]
+    world = World(lines)
+    world.run(2.0)
+    Flow(world, "server")
+    world.run(4.0)
+    cut(world, 1)
+    world.run(3.0)
+    mend(world, 1)
+    before = lines[1][1].bulk_bytes
+    world.run(3.0)
+    assert lines[1][1].bulk_bytes - before > 200_000

@@ -11,7 +11,7 @@ IDLE_INTERVAL_SECONDS: Final = 1.0
 # in a month, both ends and the answers included.
 RESTING_INTERVAL_SECONDS: Final = 15.0
 # A dead link is asked ever less often, and quickly again once it has answered.
-DOWN_INTERVALS_SECONDS: Final = (0.2, 2.0)
+DOWN_INTERVALS_SECONDS: Final = (0.2, 1.0)
 
 ENOUGH_UNANSWERED: Final = 3
 # Fewer may simply be lost.

@@ -35,7 +35,7 @@ LEAST_BYTES_PER_SECOND: Final = 4_000.0
 # the line needs to show itself. Without the report's interval it would cost a tenth.
 SPARE_SECONDS: Final = 0.05
 SPARE_DATAGRAMS: Final = 6
-# Without a report for this long, what is under way is lost, or reports are.
+# Reports that name nothing new for this long, beyond a round trip: what is under way is lost.
 SILENT_SECONDS: Final = 0.5
 
 FIRST_PULSE_SECONDS: Final = 0.2
@@ -139,7 +139,8 @@ class RateFinder:
 
     def on_report(self, samples: list[Sample], received: tuple[int, int], now: float) -> None:
         """Learn from what the other end says of this link; `received`: bytes, bulk datagrams."""
-        self._reported_at = now
+        if samples:
+            self._reported_at = now
         if not samples or samples[-1].sent_at <= self._stalled_at:
             return
         newest = samples[-1]
@@ -172,7 +173,8 @@ class RateFinder:
             self._void(now)
         elif self.state is RateState.CRUISE and now >= self._ask_at and backlog and may_ask:
             self._ask(now)
-        if now - self._reported_at < SILENT_SECONDS:
+        trip = self._least_round_trip
+        if now - self._reported_at < SILENT_SECONDS + (trip if trip < inf else 0.0):
             return False
         self._reported_at = now
         return True
