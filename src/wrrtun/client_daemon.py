@@ -24,7 +24,7 @@ from .linux.control_socket import ControlSocket
 from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import Daemon, clock, draw
+from .loop import IN_ORDER, Daemon, clock, draw
 from .meter_keeper import MeterKeeper
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
@@ -78,7 +78,8 @@ class ClientDaemon(Daemon):
             random=draw,
         )
         limits = config.limits
-        settings = TunnelSettings(mtu, KeyLife(limits.rekey_seconds, limits.reject_seconds))
+        life = KeyLife(limits.rekey_seconds, limits.reject_seconds)
+        settings = TunnelSettings(mtu, life, IN_ORDER)
         header_bytes = UDP_IPV6_BYTES if ipv6 else UDP_IPV4_BYTES
         self._metering.load(config.links)
         offers = self._metering.offers(self._configured())

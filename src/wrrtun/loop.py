@@ -34,6 +34,8 @@ WALL_CLOCK_SECONDS: Final = 1.0
 MAX_MEASURE_SECONDS: Final = 600.0
 TIMER_SECONDS: Final = 0.001  # libuv's tick
 RELOAD_FAILED: Final = "nothing is changed: "
+# No option: what the tunnel does without its reorder buffer is measured, not used (bench/).
+IN_ORDER: Final = "WRRTUN_WITHOUT_ORDER" not in os.environ
 
 
 def clock() -> float:

@@ -19,7 +19,7 @@ from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import Daemon, clock, draw
+from .loop import IN_ORDER, Daemon, clock, draw
 from .reload import compare_peers, refuse_restart
 from .report import LinkAddresses, peer_status
 from .router import ServerRouter
@@ -136,7 +136,8 @@ class ServerDaemon(Daemon):
 
     def _settings(self, peer: PeerConfig) -> TunnelSettings:
         limits = self._config.limits
-        return TunnelSettings(_mtu(peer), KeyLife(limits.rekey_seconds, limits.reject_seconds))
+        life = KeyLife(limits.rekey_seconds, limits.reject_seconds)
+        return TunnelSettings(_mtu(peer), life, IN_ORDER)
 
     def _close_device(self, name: str) -> None:
         device = self._devices.pop(name, None)

@@ -55,3 +55,17 @@ def test_what_waited_comes_out_unchanged_after_its_memory_was_used_again() -> No
         bytes(40_000),
         bytes(8_000),
     ]
+
+
+def test_without_order_bulk_is_handed_over_as_it_comes_and_what_is_missing_is_known() -> None:
+    bond = receiver()[0]._bond
+    _, session, member = receiver()
+    inbound = Inbound(bond, Counters(), in_order=False)
+    deliver(inbound, session, member, 40, 8)  # seqs 0 to 39 are missing
+    assert [len(b"".join(map(bytes, vector))) for vector in inbound.take()] == [10 + 66 + 8_000]
+    assert inbound.reorder.waiting
+    deliver(inbound, session, member, 0, 40)
+    assert [len(b"".join(map(bytes, vector))) for vector in inbound.take()] == [10 + 66 + 40_000]
+    assert not inbound.reorder.waiting
+    inbound.tick(9.0)
+    assert inbound.take() == []

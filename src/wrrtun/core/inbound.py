@@ -11,6 +11,7 @@ from .join import Opened, gather
 from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
 from .slab import SLAB_BYTES, SlabPool
+from .unordered import UnorderedBuffer
 from .wire import CONTINUES, SEQ_MASK, Kind
 
 # On top of what was measured: a process that had to wait for a CPU finds what is missing already in
@@ -24,8 +25,9 @@ HOLD_MEMORY_SECONDS: Final = 2.0
 class Inbound:
     """What one end receives."""
 
-    def __init__(self, bond: Bond, counters: Counters) -> None:
-        self.reorder = ReorderBuffer(0, MAX_WAIT_SECONDS)
+    def __init__(self, bond: Bond, counters: Counters, *, in_order: bool = True) -> None:
+        make = ReorderBuffer if in_order else UnorderedBuffer
+        self.reorder = make(0, MAX_WAIT_SECONDS)
         self.bulk_received_at = float("-inf")
         self.delivered_frames = 0
         self.delivered_bytes = 0

@@ -13,10 +13,14 @@ UDP_IPV6_BYTES: Final = 48
 
 @dataclass(frozen=True)
 class TunnelSettings:
-    """What one end is told about its tunnel. `mtu` is the TAP's, in bytes."""
+    """What one end is told about its tunnel. `mtu` is the TAP's, in bytes.
+
+    Without `in_order`, bulk is handed over as it comes: for measurements.
+    """
 
     mtu: int
     key_life: KeyLife = field(default_factory=KeyLife)
+    in_order: bool = True
 
     @property
     def max_frame_bytes(self) -> int:

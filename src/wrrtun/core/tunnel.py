@@ -53,7 +53,7 @@ class Tunnel:
         self.bond = Bond()
         self.sessions = Sessions()
         self.outbound = Outbound(self.bond, self.counters, next_bulk_seq, settings.max_frame_bytes)
-        self.inbound = Inbound(self.bond, self.counters)
+        self.inbound = Inbound(self.bond, self.counters, in_order=settings.in_order)
         self.share = TableShare(owner=initiator)
         self.rekeys = 0
         self._initiator = initiator
