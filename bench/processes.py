@@ -24,7 +24,8 @@ class Process:
 
     def __init__(self, namespace: Namespace, argv: Sequence[str], log: Path) -> None:
         self.namespace = namespace
-        self.name = Path(argv[0]).name if "-m" not in argv else " ".join(argv[2:4])
+        module = argv.index("-m") + 1 if "-m" in argv else 0
+        self.name = " ".join(argv[module : module + 2]) if module else Path(argv[0]).name
         self._log = log
         with log.open("wb") as output:
             self._process = namespace.popen(

@@ -79,6 +79,17 @@ SUITES: Final = {
         "lines that die, move, come back and change",
         (Part((*_FAULTS, "flap"), ("wrrtun-rates", "wrrtun-found"), ("tcp-down",)),),
     ),
+    "reorder": Suite(
+        "cubic, BBR and reno through frames sprayed over two lines, with and without order",
+        (
+            Part(
+                ("skew-0", "skew-10", "skew-40", "skew-100", "skew-200"),
+                ("wrrtun-rates", "wrrtun-unordered"),
+                ("tcp-down", "tcp-down-bbr", "tcp-down-reno"),
+            ),
+        ),
+        seconds=15.0,
+    ),
     "cpu": Suite(
         "no limit but the CPU",
         (

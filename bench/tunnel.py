@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,9 +27,17 @@ POLL_SECONDS: Final = 0.1
 class Daemon(Process):
     """One running end of the tunnel."""
 
-    def __init__(self, namespace: Namespace, room: Path, role: str, options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        room: Path,
+        role: str,
+        options: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.socket = room / f"{role}.sock"
-        argv = [sys.executable, "-m", "wrrtun", role, "--socket", str(self.socket), *options]
+        argv = ["env", *(f"{name}={value}" for name, value in (environment or {}).items())]
+        argv += [sys.executable, "-m", "wrrtun", role, "--socket", str(self.socket), *options]
         super().__init__(namespace, argv, room / f"{role}.log")
 
     def status(self) -> Snapshot:
@@ -68,8 +76,11 @@ def tunnel(
     links: Sequence[str],
     client_options: Sequence[str] = (),
     server_options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Tunnel]:
     """Run a tunnel over `links` (options as `wrrtun client --link` takes them) until the end.
+
+    `environment` is added to that of both daemons.
 
     Raises ProcessError when it is not up within READY_SECONDS, with what the daemons said.
     """
@@ -80,7 +91,8 @@ def tunnel(
         def daemon(namespace: Namespace, role: str, inside: str, *options: str) -> Daemon:
             key = str(room / f"{role}.key")
             common = ["--key-file", key, "--dev", DEVICE, "--address", f"{inside}/24"]
-            return stack.enter_context(Daemon(namespace, room, role, [*common, *options]))
+            words = [*common, *options]
+            return stack.enter_context(Daemon(namespace, room, role, words, environment))
 
         server = daemon(
             lab.server,

@@ -15,6 +15,7 @@ wrrtun-rates             wrrtun, told each line's rates
 wrrtun-weights           wrrtun, told the rates as weights only
 wrrtun-found             wrrtun, told nothing
 wrrtun-redundant         wrrtun, every bulk frame over two lines
+wrrtun-unordered         wrrtun without its reorder buffer, for the suite `reorder`
 """
 
 import contextlib

@@ -23,6 +23,7 @@ class Wrrtun:
     about: str
     told: Told
     options: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
     def available(self, lab: Lab) -> str | None:
         del lab
@@ -37,7 +38,7 @@ class Wrrtun:
             line.device + link_option(each, self.told)
             for line, each in zip(lab.lines, profile.lines, strict=True)
         ]
-        with tunnel(lab, links, self.options) as ends:
+        with tunnel(lab, links, self.options, environment=dict(self.environment)) as ends:
             # The first one also asks for the other end's MAC address, as on any new Ethernet.
             ping(lab.client, SERVER_INSIDE, 0.3)
             yield Way(lab.client, lab.server, SERVER_INSIDE, None, (ends.client, ends.server))
@@ -58,5 +59,11 @@ ALL = (
     Wrrtun("wrrtun-found", "wrrtun, told nothing", "nothing"),
     Wrrtun(
         "wrrtun-redundant", "wrrtun, every bulk frame over two lines", "rates", ("--redundant",)
+    ),
+    Wrrtun(
+        "wrrtun-unordered",
+        "wrrtun, told each line's rates, without its reorder buffer",
+        "rates",
+        environment=(("WRRTUN_WITHOUT_ORDER", "1"),),
     ),
 )
