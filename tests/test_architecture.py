@@ -48,6 +48,8 @@ LAYERS = [
     {"client_daemon", "server_daemon"},
     {"doctor", "speedtest"},
     {"path_check"},
+    {"client_links"},
+    {"server_name"},
     {"report", "link_socket", "route_keeper", "meter_keeper"},
     {"router"},
     {"routing"},

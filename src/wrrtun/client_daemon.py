@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from . import __version__
-from .config import MIN_MTU, ClientConfig, IPAddress, LinkConfig
+from .client_links import LOOK_SECONDS, ClientLinks
+from .config import MIN_MTU, ClientConfig, LinkConfig
 from .core.client import Client
-from .core.errors import ConfigError, WrrtunError
+from .core.errors import ConfigError
 from .core.events import Event, MtuAgreed
 from .core.initiator import Initiator
 from .core.offers import alone
@@ -19,7 +20,7 @@ from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunne
 from .core.slab import Slab
 from .device import Device
 from .keys import device_mac, public_key_of
-from .link_socket import LinkSocket, resolve
+from .link_socket import LinkSocket
 from .linux.control_socket import ControlSocket
 from .linux.machine import has_aes
 from .linux.monitor import Monitor
@@ -30,13 +31,11 @@ from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
 from .route_keeper import RouteKeeper
 from .routing import MARK
+from .server_name import ServerName
 from .status import Snapshot
 
 log = logging.getLogger("wrrtun")
 
-# A link whose interface or address is not there is tried again this often; news from netlink
-# makes it sooner.
-REOPEN_SECONDS: Final = 2.0
 DEFAULT_LINK_MTU: Final = 1500
 
 
@@ -47,8 +46,15 @@ class ClientDaemon(Daemon):
         super().__init__(config.watch, "client")
         self._config = config
         self._read_again = read_again
-        self._server: list[IPAddress] = []
-        self._links: dict[int, LinkSocket] = {}
+        self._links = ClientLinks(
+            self.loop,
+            ServerName(self.loop, config.server_host, config.server_port),
+            self.watch,
+            self._reader,
+            lambda: self._client.tunnel if self._client is not None else None,
+            lambda: self.wake(clock()),
+            clock,
+        )
         self._slab = Slab()
         self._device: Device | None = None
         self._control: ControlSocket | None = None
@@ -62,11 +68,12 @@ class ClientDaemon(Daemon):
         """Open the sockets, the TAP and the control socket; start the first handshake."""
         config = self._config
         self._routes.prepare()
-        self._server = resolve(config.server_host, config.server_port)
+        self._links.server.look_up()
         for number, link in enumerate(config.links):
             self._add_link(number, link)
-            self._open(self._links[number])
-        ipv6 = self._server[0].version == 6
+        self._links.start()
+        # Any link may have to go by any of the addresses.
+        ipv6 = any(address.version == 6 for address in self._links.server.addresses)
         mtu = config.mtu or self._fitting_mtu(ipv6)
         now = clock()
         initiator = Initiator(
@@ -95,7 +102,7 @@ class ClientDaemon(Daemon):
         self._routes.start()
         self._monitor = Monitor()
         self.watch(self._monitor.fileno(), self._network_changed)
-        self.loop.call_later(REOPEN_SECONDS, self._reopen)
+        self.loop.call_later(LOOK_SECONDS, self._look)
         self.wake(now)
 
     async def close(self) -> None:
@@ -105,8 +112,8 @@ class ClientDaemon(Daemon):
         bond = self._client.tunnel.bond if self._client is not None else None
         await self._metering.close(self._configured(), bond)
         self._routes.close()
-        for link in self._links.values():
-            self._close(link)
+        for link in self._links.sockets.values():
+            self._links.close(link)
         if self._monitor is not None:
             self.loop.remove_reader(self._monitor.fileno())
             self._monitor.close()
@@ -130,7 +137,7 @@ class ClientDaemon(Daemon):
         self.timer.set(output.deadline, now)
 
     def _configured(self) -> dict[int, LinkConfig]:
-        return {number: link.config for number, link in self._links.items()}
+        return {number: link.config for number, link in self._links.sockets.items()}
 
     def _tell_links(self) -> None:
         """Have both ends use the links as they are configured, and metered, now."""
@@ -141,7 +148,11 @@ class ClientDaemon(Daemon):
 
     def _fitting_mtu(self, ipv6: bool) -> int:
         """Return what fits every link that is there."""
-        known = [link.socket.mtu_bytes for link in self._links.values() if link.socket is not None]
+        known = [
+            link.socket.mtu_bytes
+            for link in self._links.sockets.values()
+            if link.socket is not None
+        ]
         smallest = min((mtu for mtu in known if mtu), default=DEFAULT_LINK_MTU)
         mtu = tunnel_mtu(min(smallest, DEFAULT_LINK_MTU), ipv6=ipv6)
         if mtu < MIN_MTU:
@@ -162,47 +173,32 @@ class ClientDaemon(Daemon):
         config = self._read_again()
         refuse_restart(self._config, config)
         numbered = renumber(self._configured(), config.links)
+        sockets = self._links.sockets
         # A socket's mark is set before it is bound.
         marking = bool(config.routing.networks) != bool(self._config.routing.networks)
         self._config = config
-        for number, link in list(self._links.items()):
+        for number, link in list(sockets.items()):
             if number in numbered and not marking:
                 link.config = numbered[number]
             else:
-                self._close(link)
-                del self._links[number]
-        added = [number for number in sorted(numbered) if number not in self._links]
+                self._links.remove(number)
+        added = [number for number in sorted(numbered) if number not in sockets]
         for number in added:
             self._add_link(number, numbered[number])
-        self._open_closed()
+        self._links.open_closed()
         self._tell_links()
         trouble = self._routes.configure(config)
         return f"{len(numbered)} links, {len(added)} of them opened{trouble}"
 
     def use_only(self, number: int | None) -> None:
         """Have one link carry and the others stand by; None: as configured."""
-        if number not in (None, *self._links):
+        if number not in (None, *self._links.sockets):
             raise ValueError(f"there is no link {number}")
         self._only = number
         self._tell_links()
 
     def _add_link(self, number: int, config: LinkConfig) -> None:
-        mark = MARK if self._config.routing.networks else 0
-        self._links[number] = LinkSocket(number, config, self._server, mark)
-
-    def _open(self, link: LinkSocket) -> None:
-        before = link.failure
-        if not link.open(self._config.server_port) or link.socket is None:
-            if link.failure != before:
-                log.warning("link %d is not there yet: %s", link.number, link.failure)
-            return
-        link.failure = ""
-        self.watch(link.socket.fileno(), self._reader(link))
-
-    def _close(self, link: LinkSocket) -> None:
-        if link.socket is not None:
-            self.loop.remove_reader(link.socket.fileno())
-            link.close()
+        self._links.add(number, config, MARK if self._config.routing.networks else 0)
 
     def _reader(self, link: LinkSocket) -> Callable[[float], bool]:
         slab, number, since = self._slab, link.number, self.wall_clock.since
@@ -220,37 +216,28 @@ class ClientDaemon(Daemon):
 
         return one
 
-    def _reopen(self) -> None:
-        """Open again what was closed, every few seconds."""
-        self._open_closed()
-        self.loop.call_later(REOPEN_SECONDS, self._reopen)
-
-    def _open_closed(self) -> None:
-        for link in self._links.values():
-            if link.socket is None:
-                try:
-                    self._open(link)
-                except WrrtunError as error:
-                    link.failure = str(error)
+    def _look(self) -> None:
+        self._links.look(self._usable())
+        self.loop.call_later(LOOK_SECONDS, self._look)
 
     def _network_changed(self, _now: float) -> bool:
         assert self._monitor is not None
-        if not self._monitor.read():
+        changes = self._monitor.read()
+        if not changes:
             return False
         self._routes.network_changed()
-        self._open_closed()
+        self._links.network_changed(changes)
         return True
 
     def _transmit(self, transmits: list[Transmit]) -> None:
         for number, _path, data, datagram_bytes in transmits:
-            link = self._links.get(number)
+            link = self._links.sockets.get(number)
             if link is None or link.socket is None:
                 continue
             result = link.socket.send(data, datagram_bytes)
             if link.socket.took_error:
                 link.socket.took_error = False
-                self.loop.remove_reader(link.socket.fileno())
-                self.watch(link.socket.fileno(), self._reader(link))
+                self._links.watch(link)
             if result is not SendResult.OK:
                 self._send_failed(link, result)
 
@@ -259,7 +246,7 @@ class ClientDaemon(Daemon):
         self._client.tunnel.send_failed(link.number, clock())
         if result in (SendResult.DEVICE_GONE, SendResult.UNREACHABLE):
             # A bound socket whose address or device has gone says so for ever: open a fresh one.
-            self._close(link)
+            self._links.close(link)
             link.failure = result.value
 
     def _read_tap(self, now: float) -> bool:
@@ -288,7 +275,7 @@ class ClientDaemon(Daemon):
                 link.socket.remote_text if link.socket else None,
                 "" if link.socket else link.failure,
             )
-            for link in self._links.values()
+            for link in self._links.sockets.values()
         }
         peer = peer_status(self._client.tunnel, self._device, addresses, now)
         return Snapshot(

@@ -2,11 +2,16 @@
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 
 from .config import LinkConfig
 from .core.errors import ConfigError
 from .linux.netlink import Netlink
 from .linux.udp import ClientSocket, LinkUnavailableError
+
+# How long a link may be down before its socket is replaced, at first and at last.
+LEAST_PATIENCE_SECONDS: Final = 3.0
+MOST_PATIENCE_SECONDS: Final = 60.0
 
 
 def resolve(host: str, port: int) -> list[IPv4Address | IPv6Address]:
@@ -36,16 +41,53 @@ class LinkSocket:
         self.failure = ""
         self._server = server
         self._mark = mark
+        self.missing = False  # whatever it binds to, or whom it could talk to, is not there
+        self._used: IPv4Address | IPv6Address | None = None
+        self._worn_out = False
+        self._patience = LEAST_PATIENCE_SECONDS
+        self._down_since: float | None = None
 
     def open(self, port: int) -> bool:
-        """Open the socket; False when that is not possible at present."""
+        """Open the socket; False when that is not possible at present.
+
+        Of the server's addresses, the one that was used last goes first, unless it has worn out.
+        """
+        self.missing = False
         try:
             device, source = self._where()
-            remote = self._remote(source)
-            self.socket = ClientSocket((remote, port), device, source, self._mark)
-        except LinkUnavailableError as error:
+            for remote in self._remotes(source):
+                try:
+                    self.socket = ClientSocket((remote, port), device, source, self._mark)
+                    self.failure = ""
+                    self._used = remote
+                    self._worn_out = False
+                    return True
+                except LinkUnavailableError as error:
+                    self.failure = str(error)
+        except ConfigError as error:
+            # As when a mobile stick is not plugged in: it may be, later.
+            self.missing = True
             self.failure = str(error)
+        return False
+
+    def wears_out(self, down: bool, now: float) -> bool:
+        """Hear whether the link is down; tell whether a fresh socket may help.
+
+        A router may have forgotten, or confused, where answers to this port go. Each try that
+        does not help doubles the wait for the next.
+        """
+        if not down or self.socket is None:
+            self._down_since = None
+            if not down:
+                self._patience = LEAST_PATIENCE_SECONDS
             return False
+        if self._down_since is None:
+            self._down_since = now
+        if now - self._down_since < self._patience:
+            return False
+        self._patience = min(2 * self._patience, MOST_PATIENCE_SECONDS)
+        self._down_since = now
+        self._worn_out = True
         return True
 
     def close(self) -> None:
@@ -67,10 +109,21 @@ class LinkSocket:
             raise ConfigError(f"no address has the label {name}; check --link {self.config.where}")
         return found.name, found.addresses[0].ip
 
-    def _remote(self, source: IPv4Address | IPv6Address | None) -> IPv4Address | IPv6Address:
-        for address in self._server:
-            if source is None or address.version == source.version:
-                return address
-        raise ConfigError(
-            f"--link {self.config.where}: the server has no IPv{source and source.version} address"
-        )
+    def _remotes(self, source: IPv4Address | IPv6Address | None) -> list[IPv4Address | IPv6Address]:
+        fit = [one for one in self._server if source is None or one.version == source.version]
+        if not fit:
+            raise ConfigError(
+                f"--link {self.config.where}: the server has no IPv{source and source.version} "
+                "address"
+            )
+        first = (fit.index(self._used) + self._worn_out) % len(fit) if self._used in fit else 0
+        return fit[first:] + fit[:first]
+
+    @property
+    def device(self) -> str | None:
+        """The network interface that the link is bound to, if it is to one."""
+        return self.config.device.partition(":")[0] if self.config.device else None
+
+    def uses(self, address: IPv4Address | IPv6Address) -> bool:
+        """Tell whether it sends from this address."""
+        return self.socket is not None and self.socket.local_host == str(address)

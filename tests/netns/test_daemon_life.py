@@ -110,6 +110,44 @@ def test_a_connection_outlives_an_interface_that_goes_down_and_comes_back(
     ends.up(pair.server)
 
 
+def test_a_link_whose_interface_is_plugged_in_later_is_waited_for(ends: Ends, lab: Lab) -> None:
+    ends.server()
+    client = ends.client(links=("lineA:10", "stick0:3"))
+    client.wait_until(client.answers, "there", 20.0, 0.05)
+    eventually(lambda: only_peer(client).session.up)
+    assert "no network interface stick0" in only_peer(client).links[1].reason
+    index = lab.client.index("lineB")
+    lab.client.iproute.link("set", index=index, state="down")
+    lab.client.iproute.link("set", index=index, ifname="stick0")
+    lab.client.iproute.link("set", index=index, state="up")
+    gateway = f"10.1.{lab.lines[1].number}.1"
+    lab.client.iproute.route("add", dst="0.0.0.0/0", gateway=gateway, oif=index, priority=1002)
+    ends.up(client)
+    assert ping(lab.client, SERVER_INSIDE, 0.5).lost == 0.0
+
+
+def test_an_address_that_changes_moves_its_link_and_no_session(ends: Ends, lab: Lab) -> None:
+    pair = ends.tunnel()
+    session = only_peer(pair.client).session.local_id
+    lab.client.sysctl({"ipv4/conf/lineB/promote_secondaries": 1})
+    index = lab.client.index("lineB")
+    load = start_load(lab.client, lab.server, SERVER_INSIDE, Load(4.0))
+    time.sleep(1.0)
+    lab.client.iproute.addr("add", index=index, address="10.1.2.9", prefixlen=24)
+    lab.client.iproute.addr("del", index=index, address="10.1.2.2", prefixlen=24)
+
+    def hosts(end: Daemon) -> list[str]:
+        link = only_peer(end).links[1]
+        address = link.local_address if end is pair.client else link.remote_address
+        return [link.state, (address or "").rpartition(":")[0]]
+
+    for end in (pair.client, pair.server):
+        eventually(lambda end=end: hosts(end) == ["up", "10.1.2.9"])  # type: ignore[misc]
+    assert min(load.result().intervals) > 0
+    assert only_peer(pair.client).session.local_id == session
+    assert "link 0" not in pair.client.output().partition("session up")[2].partition("up")[2]
+
+
 def test_a_client_that_was_killed_comes_back_with_a_new_session(ends: Ends, lab: Lab) -> None:
     pair = ends.tunnel()
     before = only_peer(pair.server).session.local_id

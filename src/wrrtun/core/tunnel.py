@@ -244,6 +244,18 @@ class Tunnel:
         if member is not None:
             self.upkeep.note(member.link.on_socket_error(now))
 
+    def link_lost(self, number: int, reason: str, now: float) -> None:
+        """Hear from the shell that a link's device or address has gone."""
+        member = self.bond.get(number)
+        if member is not None:
+            self.upkeep.note(member.link.on_socket_error(now, reason))
+
+    def link_renewed(self, number: int, now: float) -> None:
+        """Hear that a link sends from another address or port: let the other end know at once."""
+        member = self.bond.get(number)
+        if member is not None:
+            self.upkeep.probe(member, now)
+
     def _maintain(self, now: float) -> None:
         """Forget old keys; look after the links."""
         had_session = self.sessions.current is not None

@@ -120,6 +120,11 @@ class BatchSocket:
         """Our own end, for people."""
         return socket_address_text(self._socket.getsockname())
 
+    @property
+    def local_host(self) -> str:
+        """The address that it sends from."""
+        return str(self._socket.getsockname()[0])
+
     def _receive(
         self, buffer: Writable, ancillary_bytes: int
     ) -> tuple[int, list[tuple[int, int, bytes]], int, SocketAddress] | None:

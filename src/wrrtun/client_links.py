@@ -1,0 +1,134 @@
+"""The sockets of a client's links: opened when they can be, replaced when they do not help."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from .config import LinkConfig
+from .core.errors import ConfigError
+from .core.link import LinkState
+from .core.tunnel import Tunnel
+from .link_socket import LinkSocket
+from .linux.monitor import AddressRemoved, Change, LinkDown
+from .server_name import ServerName
+
+log = logging.getLogger("wrrtun")
+
+# A link whose interface or address is not there is tried again this often; news from netlink
+# makes it sooner.
+LOOK_SECONDS: Final = 0.5
+
+Read = Callable[[float], bool]
+
+
+class ClientLinks:
+    """The links by number, and the server's name that they share.
+
+    `watch` has the loop read a descriptor, with what `reader` makes for a link; `tunnel` returns
+    the core's tunnel, None before there is one; `wake` polls it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        server: ServerName,
+        watch: Callable[[int, Read], None],
+        reader: Callable[[LinkSocket], Read],
+        tunnel: Callable[[], Tunnel | None],
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.sockets: dict[int, LinkSocket] = {}
+        self.server = server
+        self._loop = loop
+        self._watch = watch
+        self._reader = reader
+        self._tunnel = tunnel
+        self._wake = wake
+        self._clock = clock
+
+    def add(self, number: int, config: LinkConfig, mark: int) -> None:
+        """Take a link in; `open_closed` opens it."""
+        self.sockets[number] = LinkSocket(number, config, self.server.addresses, mark)
+
+    def remove(self, number: int) -> None:
+        """Close a link for good."""
+        self.close(self.sockets.pop(number))
+
+    def start(self) -> None:
+        """Open what can be opened; ConfigError when not one link is there to wait for."""
+        self.open_closed()
+        if all(link.missing for link in self.sockets.values()):
+            raise ConfigError(next(iter(self.sockets.values())).failure)
+
+    def open_closed(self) -> None:
+        """Open again what was closed."""
+        for link in self.sockets.values():
+            if link.socket is None:
+                self._open(link)
+
+    def watch(self, link: LinkSocket) -> None:
+        """Have the loop read a link's socket: anew, after an error."""
+        if link.socket is not None:
+            self._loop.remove_reader(link.socket.fileno())
+            self._watch(link.socket.fileno(), self._reader(link))
+
+    def close(self, link: LinkSocket) -> None:
+        """Close a link's socket."""
+        if link.socket is not None:
+            self._loop.remove_reader(link.socket.fileno())
+            link.close()
+
+    def look(self, usable: bool) -> None:
+        """Open what was closed, and replace what no answer comes to; called twice a second."""
+        now = self._clock()
+        for link in self.sockets.values():
+            if link.wears_out(self._is_down(link.number), now):
+                self.close(link)
+        self.open_closed()
+        self.server.look(usable, now, self._server_moved)
+        self._wake()
+
+    def network_changed(self, changes: list[Change]) -> None:
+        """Act on what netlink tells, before a timeout would."""
+        for change in changes:
+            for link in self.sockets.values():
+                if isinstance(change, LinkDown) and link.device == change.name:
+                    self._lose(link, f"{change.name} has no carrier, or is switched off")
+                elif isinstance(change, AddressRemoved) and link.uses(change.address):
+                    # Where another address has come already, nothing but the path changes.
+                    self.close(link)
+                    self._open(link)
+                    if link.socket is None:
+                        self._lose(link, link.failure)
+        self.open_closed()
+
+    def _open(self, link: LinkSocket) -> None:
+        before = link.failure
+        if not link.open(self.server.port):
+            if link.failure != before:
+                log.warning("link %d is not there yet: %s", link.number, link.failure)
+            return
+        self.watch(link)
+        tunnel = self._tunnel()
+        if tunnel is not None:
+            tunnel.link_renewed(link.number, self._clock())
+
+    def _lose(self, link: LinkSocket, reason: str) -> None:
+        self.close(link)
+        link.failure = reason
+        tunnel = self._tunnel()
+        if tunnel is not None:
+            tunnel.link_lost(link.number, reason, self._clock())
+
+    def _is_down(self, number: int) -> bool:
+        tunnel = self._tunnel()
+        member = tunnel.bond.get(number) if tunnel is not None else None
+        return member is not None and member.link.state is LinkState.DOWN
+
+    def _server_moved(self) -> None:
+        for link in self.sockets.values():
+            self.close(link)
+        self.open_closed()
+        self._wake()
