@@ -40,7 +40,7 @@ WALLS = [
 ]
 # From the top down. A room knows only what lies below it: else nothing can be tested alone.
 LAYERS = [
-    {"__main__"},
+    {"__main__", "manual"},
     {"cli"},
     {"cli_speedtest"},
     {"cli_enrol", "cli_watch"},

@@ -17,16 +17,19 @@ HEADINGS: Final = {
     "hooks": "[hooks] in either file: programs that are run when something happens",
 }
 
-HEAD: Final = """\
-# Configuration
-
-Made by `python -m wrrtun.reference` from `src/wrrtun/config_keys.py`; change it there.
-
+FILE_WORDS: Final = """\
 Files are TOML. Nearly every key is also an option of `wrrtun client` or `wrrtun server`, with `-`
 for `_`; options win. File names in a file are relative to it. What may be repeated is a list in the
 file. A wrong file is refused with one sentence that names the line, the key and what is allowed;
 `wrrtun check-config` asks without starting anything.
 """
+
+HEAD: Final = f"""\
+# Configuration
+
+Made by `python -m wrrtun.reference` from `src/wrrtun/config_keys.py`; change it there.
+
+{FILE_WORDS}"""
 
 
 def page() -> str:
