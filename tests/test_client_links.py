@@ -18,11 +18,19 @@ LOOPBACK = link_from("127.0.0.1")
 def test_a_link_that_stays_down_gets_a_fresh_port_after_3_seconds_then_ever_more_rarely() -> None:
     link = LinkSocket(0, LOOPBACK, [ip_address("127.0.0.1")])
     assert link.open(9)
-    replaced = [tick for tick in range(240) if link.wears_out(tick >= 10, tick / 2)]
-    assert [tick / 2 for tick in replaced] == [8.0, 14.0, 26.0, 50.0, 98.0]
+    replaced = [tick for tick in range(140) if link.wears_out(tick >= 10, tick / 2)]
+    assert [tick / 2 for tick in replaced] == [8.0, 14.0, 26.0, 41.0, 56.0]
     assert not link.wears_out(False, 121.0)
     assert not link.wears_out(True, 122.0)
     assert link.wears_out(True, 125.0)
+    link.close()
+
+
+def test_a_link_that_never_was_up_gets_a_fresh_port_after_a_second() -> None:
+    link = LinkSocket(0, LOOPBACK, [ip_address("127.0.0.1")])
+    assert link.open(9)
+    replaced = [tick for tick in range(20) if link.wears_out(True, tick / 2)]
+    assert [tick / 2 for tick in replaced] == [1.0, 3.0, 7.0]
     link.close()
 
 

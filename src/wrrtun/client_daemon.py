@@ -51,7 +51,7 @@ class ClientDaemon(Daemon):
             ServerName(self.loop, config.server_host, config.server_port),
             self.watch,
             self._reader,
-            lambda: self._client.tunnel if self._client is not None else None,
+            lambda: self._client,
             lambda: self.wake(clock()),
             clock,
         )
@@ -243,7 +243,8 @@ class ClientDaemon(Daemon):
 
     def _send_failed(self, link: LinkSocket, result: SendResult) -> None:
         assert self._client is not None
-        self._client.tunnel.send_failed(link.number, clock())
+        assert link.socket is not None
+        self._client.tunnel.send_failed(link.number, link.socket.why(result), clock())
         if result in (SendResult.DEVICE_GONE, SendResult.UNREACHABLE):
             # A bound socket whose address or device has gone says so for ever: open a fresh one.
             self._links.close(link)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from .config import LinkConfig
+from .core.client import Client
 from .core.errors import ConfigError
 from .core.link import LinkState
-from .core.tunnel import Tunnel
 from .link_socket import LinkSocket
 from .linux.monitor import AddressRemoved, Change, LinkDown
 from .server_name import ServerName
@@ -25,8 +25,8 @@ Read = Callable[[float], bool]
 class ClientLinks:
     """The links by number, and the server's name that they share.
 
-    `watch` has the loop read a descriptor, with what `reader` makes for a link; `tunnel` returns
-    the core's tunnel, None before there is one; `wake` polls it.
+    `watch` has the loop read a descriptor, with what `reader` makes for a link; `client` returns
+    the core, None before there is one; `wake` polls it.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ClientLinks:
         server: ServerName,
         watch: Callable[[int, Read], None],
         reader: Callable[[LinkSocket], Read],
-        tunnel: Callable[[], Tunnel | None],
+        client: Callable[[], Client | None],
         wake: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -44,7 +44,7 @@ class ClientLinks:
         self._loop = loop
         self._watch = watch
         self._reader = reader
-        self._tunnel = tunnel
+        self._client = client
         self._wake = wake
         self._clock = clock
 
@@ -111,20 +111,24 @@ class ClientLinks:
                 log.warning("link %d is not there yet: %s", link.number, link.failure)
             return
         self.watch(link)
-        tunnel = self._tunnel()
-        if tunnel is not None:
-            tunnel.link_renewed(link.number, self._clock())
+        client = self._client()
+        if client is not None:
+            client.link_renewed(link.number, self._clock())
 
     def _lose(self, link: LinkSocket, reason: str) -> None:
         self.close(link)
         link.failure = reason
-        tunnel = self._tunnel()
-        if tunnel is not None:
-            tunnel.link_lost(link.number, reason, self._clock())
+        client = self._client()
+        if client is not None:
+            client.tunnel.link_lost(link.number, reason, self._clock())
 
     def _is_down(self, number: int) -> bool:
-        tunnel = self._tunnel()
-        member = tunnel.bond.get(number) if tunnel is not None else None
+        client = self._client()
+        if client is None:
+            return False
+        if client.tunnel.sessions.current is None:
+            return True  # no answer to a handshake came back
+        member = client.tunnel.bond.get(number)
         return member is not None and member.link.state is LinkState.DOWN
 
     def _server_moved(self) -> None:

@@ -9,9 +9,11 @@ from .core.errors import ConfigError
 from .linux.netlink import Netlink
 from .linux.udp import ClientSocket, LinkUnavailableError
 
-# How long a link may be down before its socket is replaced, at first and at last.
+# How long a link may be down before its socket is replaced: while it never was up, as where the
+# first of the server's addresses does not do; once it was; and at last.
+FIRST_PATIENCE_SECONDS: Final = 1.0
 LEAST_PATIENCE_SECONDS: Final = 3.0
-MOST_PATIENCE_SECONDS: Final = 60.0
+MOST_PATIENCE_SECONDS: Final = 15.0
 
 
 def resolve(host: str, port: int) -> list[IPv4Address | IPv6Address]:
@@ -44,7 +46,7 @@ class LinkSocket:
         self.missing = False  # whatever it binds to, or whom it could talk to, is not there
         self._used: IPv4Address | IPv6Address | None = None
         self._worn_out = False
-        self._patience = LEAST_PATIENCE_SECONDS
+        self._patience = FIRST_PATIENCE_SECONDS
         self._down_since: float | None = None
 
     def open(self, port: int) -> bool:

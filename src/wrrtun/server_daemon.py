@@ -175,8 +175,9 @@ class ServerDaemon(Daemon):
         send = self._socket.send
         for _link, path, data, datagram_bytes in transmits:
             assert isinstance(path, Path)
-            if send(data, datagram_bytes, path) is not SendResult.OK and self._server is not None:
-                self._server.send_failed(path, clock())
+            result = send(data, datagram_bytes, path)
+            if result is not SendResult.OK and self._server is not None:
+                self._server.send_failed(path, self._socket.why(result), clock())
 
     def _note(self, event: Event) -> None:
         self.observer.note(event)

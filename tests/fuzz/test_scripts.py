@@ -52,7 +52,7 @@ class Script:
         self.world.ports[link] = self._ports
 
     def fail(self, end: str, link: int) -> None:
-        self.world.tunnel(end).send_failed(link, self.world.now)
+        self.world.tunnel(end).send_failed(link, "no such device", self.world.now)
 
     def restart(self, end: str, goodbye: bool) -> None:
         world = self.world

@@ -6,6 +6,7 @@ from tests.sim.lines import Line, both
 from tests.sim.tcp import Flow
 from tests.sim.world import World
 from wrrtun.core.link import FLOWING_SILENCE_SECONDS, LinkState
+from wrrtun.core.output import Transmit
 
 ENDS = ("client", "server")
 
@@ -144,13 +145,46 @@ def test_a_line_that_flaps_leaves_the_other_undisturbed_and_is_trusted_less_and_
 
 def test_a_socket_that_fails_takes_its_link_down_at_once_and_probes_bring_it_back() -> None:
     world = two_links()
-    world.client.tunnel.send_failed(0, world.now)
+    world.client.tunnel.send_failed(0, "no such device", world.now)
     assert world.state("client", 0) == LinkState.DOWN
     assert world.drops("client")["send_failed"] == 1
     world.stream("client", range(50), 0.005)
     world.run(2.0)
     assert world.state("client", 0) == LinkState.UP
     assert world.numbers("server") == list(range(50))
+
+
+def test_a_socket_without_room_costs_its_batch_and_no_link() -> None:
+    world = two_links()
+    carry, refused = world._carry, []
+
+    def with_little_room(end: str, transmit: Transmit) -> None:
+        if end == "client" and transmit.link == 0 and world.random.random() < 0.1:
+            refused.append(bytes(transmit.data))
+            world.client.tunnel.send_failed(0, "", world.now)
+        else:
+            carry(end, transmit)
+
+    world._carry = with_little_room  # type: ignore[method-assign]
+    world.stream("client", range(1000), 0.004)
+    world.run(5.0)
+    assert len(refused) > 50
+    assert world.drops("client")["send_failed"] == len(refused)
+    assert "down" not in world.changes("client", 0)
+    assert world.numbers("server") == list(range(1000))  # the same bytes came once more
+
+
+@pytest.mark.parametrize("after", [2.2, 60.0])
+def test_an_address_that_comes_when_there_is_no_session_is_tried_at_once(after: float) -> None:
+    world = World([both(delay=0.011), both(delay=0.060)])
+    for link in (0, 1):
+        cut(world, link)
+    world.run(after)
+    mend(world, 1)
+    world.client.link_renewed(1, world.now)
+    world.poll("client")
+    world.run(0.130)
+    assert world.sessions("client") == 1
 
 
 def test_an_address_that_changes_in_mid_transfer_is_followed_within_two_round_trips() -> None:
@@ -191,7 +225,7 @@ def test_what_waits_when_every_socket_fails_is_not_delivered_ten_seconds_later()
     world.run(0.050)
     for link in (0, 1):
         cut(world, link)
-        world.client.tunnel.send_failed(link, world.now)
+        world.client.tunnel.send_failed(link, "no such device", world.now)
     assert world.client.tunnel.outbound.queue.size_bytes > 50_000
     world.run(10.0)
     for link in (0, 1):

@@ -54,7 +54,7 @@ def test_no_key_and_nonce_seal_twice_over_rekeys_restarts_failed_sends_and_a_wra
     for end in ENDS:
         world.stream(end, range(4000), 0.002, 200)
         world.stream(end, range(100_000, 101_000), 0.008, express=True)
-    world.at(world.now + 3.0, lambda: world.client.tunnel.send_failed(0, world.now))
+    world.at(world.now + 3.0, lambda: world.client.tunnel.send_failed(0, "gone", world.now))
     world.run(5.0)
     world.client = world.make_client()
     world.run(2.0)

@@ -23,6 +23,8 @@ from .wire import HEADER, Kind
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 5.0)
 ATTEMPTS_TO_NOTE: Final = 3
 RETRY_JITTER: Final = 0.3
+# After an attempt, however many links have another address by then.
+SOONEST_SECONDS: Final = 0.5
 # With no link left for so long, the server may have restarted and know nothing of this session.
 SILENCE_SECONDS: Final = 3.0
 
@@ -52,6 +54,7 @@ class Client:
         self.tunnel.set_links(self._table, header_bytes, now)
         self._attempts = 0  # since the last success
         self._attempt_at = now
+        self._attempted_at = -inf
         self._heard_at = now
         self._version_noted_at = -inf
         self._transmits: list[Transmit] = []
@@ -60,6 +63,12 @@ class Client:
         """Change the links of a running tunnel, at both ends, without a handshake."""
         self._table = LinkTable(self._table.serial + 1, copies, links)
         self.tunnel.set_links(self._table, self._header_bytes, now)
+
+    def link_renewed(self, number: int, now: float) -> None:
+        """Hear that a link sends from or to another address: let the server know at once."""
+        if self._wants_handshake(now):
+            self._attempt_at = min(self._attempt_at, max(now, self._attempted_at + SOONEST_SECONDS))
+        self.tunnel.link_renewed(number, now)
 
     def submit(self, read: Buffer, now: float) -> None:
         """Take one TAP read; see Tunnel.submit."""
@@ -140,6 +149,7 @@ class Client:
         self._offered = self._table.serial
         for offer in self._table.links:
             self._transmits.append(Transmit(offer.number, offer.number, init, len(init)))
+        self._attempted_at = now
         pause = RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
         jitter = (self._random(1)[0] / 255 * 2 - 1) * RETRY_JITTER
         if self._attempts and self._attempts % ATTEMPTS_TO_NOTE == 0:

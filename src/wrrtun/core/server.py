@@ -146,12 +146,12 @@ class Server:
         """Say goodbye to every client."""
         return [transmit for tunnel in self.tunnels.values() for transmit in tunnel.close(now)]
 
-    def send_failed(self, path: Path, now: float) -> None:
-        """Hear from the shell that a batch could not be sent along `path`."""
+    def send_failed(self, path: Path, reason: str, now: float) -> None:
+        """Hear that a batch could not be sent along `path`; see Tunnel.send_failed."""
         for peer, tunnel in self.tunnels.items():
             for member in tunnel.bond:
                 if member.path == path:
-                    tunnel.send_failed(member.number, now)
+                    tunnel.send_failed(member.number, reason, now)
                     self._touched.add(peer)
                     return
         self.counters.drop(Drop.SEND_FAILED)

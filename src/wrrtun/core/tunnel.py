@@ -237,15 +237,14 @@ class Tunnel:
                 self.upkeep.send(member, Bye(0), now)
         return self._outbox.take().transmits
 
-    def send_failed(self, number: int, now: float) -> None:
-        """Hear from the shell that a link's socket refused a batch."""
+    def send_failed(self, number: int, reason: str, now: float) -> None:
+        """Hear from the shell that a batch did not leave; without a reason, for want of room."""
         self.counters.drop(Drop.SEND_FAILED)
-        member = self.bond.get(number)
-        if member is not None:
-            self.upkeep.note(member.link.on_socket_error(now))
+        if reason:
+            self.link_lost(number, reason, now)
 
     def link_lost(self, number: int, reason: str, now: float) -> None:
-        """Hear from the shell that a link's device or address has gone."""
+        """Hear from the shell that a link's socket, device or address does not do any more."""
         member = self.bond.get(number)
         if member is not None:
             self.upkeep.note(member.link.on_socket_error(now, reason))

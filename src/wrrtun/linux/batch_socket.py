@@ -14,6 +14,7 @@ device's own MTU; what ICMP claimed stands in `mtu_bytes`.
 """
 
 import errno
+import os
 import socket
 import struct
 from enum import Enum
@@ -124,6 +125,10 @@ class BatchSocket:
     def local_host(self) -> str:
         """The address that it sends from."""
         return str(self._socket.getsockname()[0])
+
+    def why(self, result: SendResult) -> str:
+        """Say what kept the last batch from leaving; nothing when only room was missing."""
+        return "" if result is SendResult.WOULD_BLOCK else os.strerror(self.last_error)
 
     def _receive(
         self, buffer: Writable, ancillary_bytes: int
