@@ -6,9 +6,9 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from bench.lab.ending import Held, end
 from bench.lab.namespace import Namespace
 
 STOP_SECONDS: Final = 5.0
@@ -19,7 +19,7 @@ class ProcessError(Exception):
     """The program did not become ready, or did not end; the message has its last words."""
 
 
-class Process:
+class Process(Held):
     """A program started in a namespace, its output in a file. The `with` block ends it."""
 
     def __init__(self, namespace: Namespace, argv: Sequence[str], log: Path) -> None:
@@ -32,15 +32,8 @@ class Process:
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop it, whatever its exit code."""
         self.stop()
 
     @property
@@ -82,15 +75,10 @@ class Process:
 
         ProcessError when it still runs STOP_SECONDS later; it is killed then.
         """
-        if self._process.poll() is None:
-            self._process.send_signal(signal_number)
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired as error:
-                self._process.kill()
-                self._process.wait()
-                raise ProcessError(
-                    f"{self.name} did not end within {STOP_SECONDS:.0f} s of signal "
-                    f"{signal_number}, it said:\n{self.output()[-2000:]}"
-                ) from error
-        return self._process.returncode
+        if not end(self._process, STOP_SECONDS, signal_number):
+            raise ProcessError(
+                f"{self.name} did not end within {STOP_SECONDS:.0f} s of signal "
+                f"{signal_number}, it said:\n{self.output()[-2000:]}"
+            )
+        returncode: int = self._process.returncode
+        return returncode

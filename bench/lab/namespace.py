@@ -8,10 +8,11 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pyroute2 import IPRoute, netns
+
+from bench.lab.ending import Held, end
 
 STOP_SECONDS: Final = 3.0
 
@@ -20,7 +21,7 @@ _NAME: Final = re.compile(r"wrrlab-(\d+)-")
 _numbers: Final = itertools.count()
 
 
-class Namespace:
+class Namespace(Held):
     """A named network namespace of this process; its name starts with wrrlab, our pid, a number."""
 
     def __init__(self, name: str) -> None:
@@ -37,17 +38,6 @@ class Namespace:
         namespace = cls(name)
         namespace.iproute.link("set", index=1, state="up")
         return namespace
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.remove()
 
     @property
     def iproute(self) -> IPRoute:
@@ -113,7 +103,7 @@ class Namespace:
             _stop(process)
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """End what was started here and remove the namespace with its devices."""
         for process in self._processes:
             _stop(process)
@@ -123,14 +113,8 @@ class Namespace:
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:
-    """Ask a process to end; make it end if it does not within STOP_SECONDS."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    """End a process and close what it was connected to."""
+    end(process, STOP_SECONDS)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             stream.close()

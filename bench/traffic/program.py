@@ -7,8 +7,9 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from bench.lab.ending import Held
 from bench.lab.namespace import Namespace
 
 GRACE_SECONDS: Final = 15.0  # beyond a measurement's own time, for connecting and for the last data
@@ -26,7 +27,7 @@ def next_port() -> int:
     return next(_ports)
 
 
-class Program:
+class Program(Held):
     """A running program whose output is read at its end. The `with` block ends it."""
 
     def __init__(self, namespace: Namespace, argv: Sequence[str]) -> None:
@@ -38,12 +39,6 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.end()
 
     @property
     def running(self) -> bool:
@@ -72,7 +67,7 @@ class Program:
         except subprocess.TimeoutExpired as error:
             raise TrafficError(f"{self._name} has not ended after {error.timeout:.0f} s") from error
         finally:
-            self.end()
+            self.close()
         return str(out)
 
     def document(self, seconds: float) -> dict[str, Any]:
@@ -86,7 +81,7 @@ class Program:
             raise TrafficError(f"{self._name}: {out[-500:]}")
         return document
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End it, whatever it is doing."""
         self._process.kill()
         self._process.communicate()

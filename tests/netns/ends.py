@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from bench.lab.ending import Held
 from bench.lab.namespace import Namespace
 from bench.lab.topology import SERVER_ADDRESS, Lab
 from bench.tunnel import CLIENT_INSIDE, DEVICE, PORT, SERVER_INSIDE, Daemon, Tunnel
@@ -90,7 +90,7 @@ class Identity:
         return str(path)
 
 
-class Ends:
+class Ends(Held):
     """What a test needs to start the daemons of a lab."""
 
     def __init__(self, lab: Lab, room: Path) -> None:
@@ -100,15 +100,7 @@ class Ends:
         self.vps = Identity(room / "server")
         self._running = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._running.close()
 
     def start(
@@ -174,7 +166,7 @@ def ends(lab: Lab) -> Iterator[Ends]:
         yield made
 
 
-class Sniffer:
+class Sniffer(Held):
     """Sees every packet of one device, in both directions, as the device has it (with Ethernet)."""
 
     def __init__(self, namespace: Namespace, device: str) -> None:
@@ -192,13 +184,5 @@ class Sniffer:
                 seen.append(self._socket.recv(PACKET_BYTES))
         return seen
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._socket.close()
