@@ -6,10 +6,9 @@ runs do not reach down and up into the old ones': what the runs of one version d
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from bench import summary
+from bench import screen, summary
 from bench.results import Folder
 from bench.summary import Entry, Spread
 
@@ -31,7 +30,8 @@ def main(old: Path, new: Path, loss: float) -> int:
             ratio = f"{now.median / was.median:.3f}" if now and was.median else ""
             old_text, new_text = summary.spread(was, unit, 3), summary.spread(now, unit, 3)
             table.add_row(*key, name, old_text, new_text, ratio, verdict)
-    Console().print(table, f"{worse} worse by more than {loss:.0%}" if worse else "none is worse")
+    verdict = f"{worse} worse by more than {loss:.0%}" if worse else "none is worse"
+    screen.console().print(table, verdict)
     return 1 if worse else 0
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import summary
+from bench import micro, summary
 from bench.plots import plots
 from bench.profiles import PROFILES
-from bench.results import Environment, Folder, Proof
+from bench.results import Costs, Environment, Folder, Proof
 from bench.suites import SUITES
 from bench.summary import Entry
 
@@ -33,6 +33,8 @@ def suite(name: str, folder: Folder, pictures: Path) -> str:
         for proof in records
         if isinstance(proof, Proof) and proof.void
     ]
+    for costs in [each for each in records if isinstance(each, Costs)][-1:]:
+        text += [table(*each) for each in micro.tables(costs)]
     results = folder.results()
     found = summary.entries(results)
     for profile in dict.fromkeys(entry.key[0] for entry in found):

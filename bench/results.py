@@ -95,7 +95,15 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, tag="proof"):
     void: str | None = None
 
 
-Record = Environment | Proof | Result
+class Costs(msgspec.Struct, frozen=True, kw_only=True, tag="costs"):
+    """What micro.py found: nanoseconds a datagram by cipher and step, calls a megabyte by name."""
+
+    began: str
+    nanoseconds: dict[str, dict[str, float]]
+    calls_per_megabyte: dict[str, float]
+
+
+Record = Environment | Proof | Result | Costs
 
 
 def now() -> str:

@@ -19,11 +19,11 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from bench import compare, report, summary
+from bench import compare, micro, report, screen, summary
 from bench.contenders.all import CONTENDERS
 from bench.group import Group, Step, said
+from bench.lab.ending import end
 from bench.lab.uml import BOOT_SECONDS, OTHERS_SHARE
 from bench.others import Others
 from bench.profiles import PROFILES
@@ -54,7 +54,7 @@ def main() -> None:
         options.seed, not options.no_proof,
     )  # fmt: skip
     names = list(SUITES) if options.suite == "all" else [options.suite]
-    console = Console()
+    console = screen.console()
     signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(143))
     for name in names:
         path = (options.out or OUT) / name if options.suite == "all" else options.out or OUT / name
@@ -62,10 +62,12 @@ def main() -> None:
         todo = [_left(group, folder) for group in groups(SUITES[name], choice)]
         try:
             _run(todo, folder, console, options.seed)
+            if name == "micro":
+                folder.add(micro.measure())
         except KeyboardInterrupt:
             console.print(f"Stopped. The same command goes on from {folder.path}.")
             sys.exit(130)
-        show(folder, console)
+        screen.show(folder, console)
         (folder.path / "RESULTS.md").write_text(report.suite(name, folder, folder.path))
 
 
@@ -78,6 +80,8 @@ def _left(group: Group, folder: Folder) -> Group:
 def _run(todo: Sequence[Group], folder: Folder, console: Console, seed: int) -> None:
     if not any(isinstance(record, Environment) for record in folder.records()):
         folder.add(environment(seed))
+    if not todo:
+        return
     columns = (
         BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     )  # fmt: skip
@@ -93,7 +97,7 @@ def _run(todo: Sequence[Group], folder: Folder, console: Console, seed: int) -> 
             folder.add(what)
             if isinstance(what, Result):
                 progress.advance(task)
-                console.print(escape(_line(what)), highlight=False, soft_wrap=True)
+                console.print(escape(screen.line(what)), highlight=False, soft_wrap=True)
             elif what.void:
                 console.print(f"void: {escape(what.void)}")
 
@@ -149,45 +153,7 @@ def _child(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         yield child
         child.wait(END_SECONDS)
     finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-
-
-def _line(result: Result) -> str:
-    """Write a result as one line of progress."""
-    row = result.row
-    what = f"{row.profile:16} {row.contender:18} {row.traffic:14} run {row.run}: "
-    if result.error is not None:
-        return what + f"failed: {result.error.splitlines()[-1]}"
-    (entry,) = summary.entries([msgspec.structs.replace(result, void=None)])
-    goodput = summary.one(entry.goodput_bits_per_second, 1e-6, 2)
-    pings = entry.ping_percentiles_seconds
-    says = [f"{goodput} Mbit/s"] if goodput else []
-    says += [f"ping {pings[50] * 1e3:.1f} ms, 99 % {pings[99] * 1e3:.1f}"] if pings else []
-    says += [f"{name} {each.median:g}" for name, each in entry.figures.items()]
-    says += ["the CPU was busy"] if (result.idle_share or 0) < 0.2 else []
-    says += [f"VOID: {result.void}"] if result.void else []
-    return what + ", ".join(says)
-
-
-def show(folder: Folder, console: Console) -> None:
-    """Print a table for each profile."""
-    found = summary.entries(folder.results())
-    for profile in dict.fromkeys(entry.key[0] for entry in found):
-        table = Table(title=f"{profile}: {PROFILES[profile].about}", title_justify="left")
-        mine = [summary.cells(entry) for entry in found if entry.key[0] == profile]
-        used = [index for index in range(len(summary.HEAD)) if any(row[index] for row in mine)]
-        for index in used:
-            table.add_column(summary.HEAD[index])
-        for row in mine:
-            table.add_row(*(escape(row[index]) for index in used))
-        console.print(table)
-    console.print(f"All of it: {folder.path}")
+        end(child, END_SECONDS)
 
 
 def _list() -> None:

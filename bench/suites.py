@@ -99,6 +99,7 @@ SUITES: Final = {
         runs=5,
         seconds=5.0,
     ),
+    "micro": Suite("each step of the data path: time a datagram, calls a megabyte", ()),
     "scale": Suite(
         "more streams, more lines",
         (

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import traces
+from bench import micro, screen, traces
 from bench.contenders.all import CONTENDERS
 from bench.profiles import PROFILES, parse
 from bench.results import Folder, Result, Row
@@ -127,3 +127,25 @@ def test_void_runs_are_not_in_the_figures() -> None:
     assert entry.goodput_bits_per_second is not None
     assert entry.goodput_bits_per_second.most == 9.0e6
     assert entry.troubles == ("offloads are on",)
+
+
+@pytest.mark.root
+def test_the_data_path_makes_one_aead_call_a_datagram_and_one_system_call_a_batch() -> None:
+    calls = micro.measure(rounds=3).calls_per_megabyte
+    datagrams = 1e6 / micro.SEGMENT_BYTES
+    assert calls["AEAD encrypt"] == calls["AEAD decrypt"] == pytest.approx(datagrams)
+    assert calls["send: send"] == pytest.approx(datagrams / micro.FRAMES)
+    assert calls["receive: recvmsg_into"] == pytest.approx(datagrams / micro.FRAMES)
+
+
+def test_what_is_no_terminal_gets_whole_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Folder(tmp_path)
+    folder.add(result("wrrtun-redundant", 9.5))
+    folder.add(result("openvpn", 0.0, error="not available: no openvpn here"))
+    screen.show(folder, screen.console())
+    shown = capsys.readouterr().out
+    assert "wrrtun-redundant" in shown
+    assert "not available: no openvpn here" in shown
+    assert "…" not in shown
