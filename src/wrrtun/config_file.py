@@ -30,10 +30,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from .config import MAX_CONFIG_BYTES, Role, default_config_path
-from .config_keys import key_of
+from .config_keys import TABLES, key_of
 from .core.errors import ConfigError
 from .options import quoted
-from .toml_lines import line_of
+from .toml_lines import line_of, mistake
 
 Table = TypeVar("Table", bound=msgspec.Struct)
 
@@ -73,7 +73,8 @@ class Source:
         """Say that a value is needed, and where it may be written."""
         if self.part:
             return ConfigError(f"{self.place(None)}: {self.part}{key} is missing")
-        known = "" if self.text is not None else " (there is no such file)"
+        maker = "wrrtun server init" if self.keys == "server" else "wrrtun client join"
+        known = "" if self.text is not None else f" (there is no such file; {maker} writes it)"
         option = f"--{key.replace('_', '-')}"
         return ConfigError(f"{option} is missing, and no {key} is in {self.path}{known}")
 
@@ -95,7 +96,11 @@ def read_source(
 
 
 def role_of(path: Path) -> Role:
-    """Tell whose file it is: a server's listens or has peers."""
+    """Tell whose file it is: by its name, or else a server's listens or has peers."""
+    if path.stem == "client":
+        return "client"
+    if path.stem == "server":
+        return "server"
     content = read_text(path, may_be_missing=False) or ""
     return "server" if {"listen", "peer"} & parse_toml(path, content).keys() else "client"
 
@@ -105,7 +110,10 @@ def parse_toml(path: Path, content: str) -> dict[str, Any]:
     try:
         return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        line, key, hint = mistake(content, str(error))
+        is_known = any(key == known.name for keys in TABLES.values() for known in keys)
+        shown = f"{key}: " if is_known else ""
+        raise ConfigError(f"{path}:{line}: {shown}{hint}") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
 
@@ -115,7 +123,7 @@ def read_table(kind: type[Table], values: Mapping[str, object], source: Source) 
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in values:
         if key not in fields:
-            raise ConfigError(f"{source.place(key)}: {source.part}{_unknown(key, list(fields))}")
+            raise ConfigError(f"{source.place(key)}: {source.part}{unknown(key, source)}")
     converted = {}
     for key, value in values.items():
         try:
@@ -147,12 +155,25 @@ def read_text(path: Path, *, may_be_missing: bool) -> str | None:
     if len(content) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path} is longer than {MAX_CONFIG_BYTES} bytes")
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
 
 
-def _unknown(key: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(known))}"
-    return f"{quoted(key)} is unknown; {hint}"
+def unknown(key: str, source: Source) -> str:
+    """Say that there is no such key in a table, and where it might belong."""
+    said = f"{quoted(key)} is unknown; "
+    own = [known.name for known in TABLES.get(source.keys, ())]
+    tables = [name for name, keys in TABLES.items() if any(key == known.name for known in keys)]
+    if source.table and {"client", "server"} & set(tables):
+        return said + "it belongs above the first [table] of the file"
+    if source.keys == "server" and "peer" in tables:
+        return said + "it belongs below a [[peer]]"
+    if tables and not source.table:
+        if tables[0] in ("client", "server"):
+            return said + f"it is a {tables[0]}'s, and this is a {source.keys}'s file"
+        return said + f"it belongs below [{tables[0]}]"
+    nearest = difflib.get_close_matches(key, own, n=1, cutoff=0.5)
+    return said + (
+        f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(own))}"
+    )

@@ -24,7 +24,8 @@ from .config import (
     RoutingConfig,
     WatchConfig,
 )
-from .config_file import Source, not_allowed, read_table
+from .config_file import Source, not_allowed, read_table, unknown
+from .config_keys import TABLES
 from .config_tables import ClientTable, HooksTable, LimitsTable, ServerTable, Texts
 from .core.errors import ConfigError
 from .options import (
@@ -83,7 +84,7 @@ def read_addresses(texts: Texts, source: Source) -> tuple[IPInterface, ...]:
         addresses = tuple(parse_interface_address(text) for text in as_list(texts))
         for index, address in enumerate(addresses):
             if address in addresses[:index]:
-                raise ConfigError(f"{quoted(str(address))} is given twice")
+                raise ConfigError(f"{quoted(str(address))} is given twice; once is enough")
     return addresses
 
 
@@ -93,7 +94,7 @@ def read_bridge(bridge: str | None, device: str, source: Source) -> str | None:
         return None
     with source.naming("bridge"):
         if parse_device(bridge) == device:
-            raise ConfigError(f"{quoted(bridge)} is the tunnel's own device")
+            raise ConfigError(f"{quoted(bridge)} is the tunnel's own device; name another one")
     return bridge
 
 
@@ -103,7 +104,7 @@ def read_networks(key: str, texts: Texts, source: Source) -> tuple[IPNetwork, ..
         networks = tuple(parse_network(text) for text in as_list(texts))
         for index, network in enumerate(networks):
             if network in networks[:index]:
-                raise ConfigError(f"{quoted(str(network))} is given twice")
+                raise ConfigError(f"{quoted(str(network))} is given twice; once is enough")
     return networks
 
 
@@ -189,6 +190,8 @@ def read_gateways(
     known = {link.where for link in links}
     gateways = {}
     for where, text in values.items():
+        if any(where == key.name for key in TABLES["client"]):
+            raise ConfigError(f"{inner.place(where)}: [gateways] {unknown(where, inner)}")
         if where not in known:
             raise ConfigError(
                 f"{inner.place(where)}: [gateways] {quoted(where)} is no link; there are "
@@ -213,6 +216,8 @@ def read_watch(table: ClientTable | ServerTable, source: Source) -> WatchConfig:
         web = (address or DEFAULT_WEB_ADDRESS, port)
     directory = table.state_dir or os.environ.get("STATE_DIRECTORY")
     if table.state_dir is not None:
+        if not table.state_dir or "\0" in table.state_dir:
+            raise not_allowed("state_dir", table.state_dir, source)
         directory = str(source.file_name("state_dir", table.state_dir))
     return WatchConfig(
         web=web,

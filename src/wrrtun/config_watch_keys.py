@@ -27,6 +27,7 @@ WATCH_KEYS: Final = (
         "state_dir",
         "A directory of the daemon's own, where the sums of the traffic per day and month outlive "
         "it, and what metered links have spent.",
+        'text such as "/var/lib/wrrtun"',
         metavar="DIRECTORY",
         default="$STATE_DIRECTORY, which systemd sets; without it the sums end with the daemon",
     ),

@@ -90,7 +90,8 @@ def read_key_file(path: Path) -> bytes:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ConfigError(f"{path} is a symbolic link; name the key file itself") from None
-        raise ConfigError(f"cannot open {path}: {error.strerror}") from None
+        hint = "; wrrtun genkey --out makes one" if error.errno == errno.ENOENT else ""
+        raise ConfigError(f"cannot open {path}: {error.strerror}{hint}") from None
     except ValueError:
         raise ConfigError(f"{str(path)!r} is not a file name") from None
     try:

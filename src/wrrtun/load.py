@@ -1,5 +1,6 @@
 """Build the configuration of a client or a server, checking what its values mean together."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from .config import (
     DEFAULT_DEVICE,
+    DEFAULT_WHEN_DOWN,
     NO_PSK,
     ClientConfig,
     LinkConfig,
@@ -72,6 +74,15 @@ def load_client(path: Path | None, options: Mapping[str, object]) -> ClientConfi
     addresses = read_addresses(table.address, source)
     links = _read_links(table.link, device, source)
     bridge = read_bridge(table.bridge, device, source)
+    if table.nat and not addresses:
+        with source.naming("nat"):
+            raise ConfigError("needs an address of this end to hide behind; give it with address")
+    if table.when_down != DEFAULT_WHEN_DOWN and not as_list(table.route):
+        with source.naming("when_down"):
+            raise ConfigError(
+                f"{quoted(table.when_down)} is about what goes through the tunnel; say what that "
+                'is with route, such as route = "all"'
+            )
     if table.when_down == "block" and not is_address(server_host):
         with source.naming("server"):
             raise ConfigError(
@@ -164,9 +175,11 @@ def _read_links(texts: Texts, device: str, source: Source) -> tuple[LinkConfig, 
         seen = set()
         for link in links:
             if link.where in seen:
-                raise ConfigError(f"{quoted(link.where)} is given twice")
+                raise ConfigError(f"{quoted(link.where)} is given twice; once is enough")
             if link.device is not None and link.device.partition(":")[0] == device:
-                raise ConfigError(f"{quoted(link.where)} is the tunnel's own device")
+                raise ConfigError(
+                    f"{quoted(link.where)} is the tunnel's own device; name another one"
+                )
             seen.add(link.where)
     return links
 
@@ -198,9 +211,10 @@ def _read_peers(
     peers: list[PeerConfig] = []
     for table, inner, device in zip(tables, sources, devices, strict=True):
         peer = _read_peer(table, device, inner)
-        if peer.public_key == public_key_of(private_key):
-            raise ConfigError(f"peer {peer.name} has our own public key; its own is needed")
-        _refuse_twins(peer, peers)
+        key, said = _trouble(peer, peers, public_key_of(private_key))
+        if said:
+            with source.naming("peer") if "peer" in source.options else inner.naming(key):
+                raise ConfigError(said)
         peers.append(peer)
     return tuple(peers)
 
@@ -250,11 +264,27 @@ def _read_peer(table: PeerTable, device: str, source: Source) -> PeerConfig:
     )
 
 
-def _refuse_twins(peer: PeerConfig, others: list[PeerConfig]) -> None:
+def _trouble(peer: PeerConfig, others: list[PeerConfig], own_key: bytes) -> tuple[str, str]:
+    """Say what keeps a peer from living beside the others, with the key; "" when nothing does."""
+    if peer.public_key == own_key:
+        return "public_key", f"peer {peer.name} has our own public key; its own is needed"
     for other in others:
+        both = f"peers {other.name} and {peer.name}"
         if peer.name == other.name:
-            raise ConfigError(f"two peers are named {peer.name}")
+            return "name", f"two peers are named {peer.name}; give each a name of its own"
         if peer.public_key == other.public_key:
-            raise ConfigError(f"peers {other.name} and {peer.name} have the same public key")
+            return (
+                "public_key",
+                f"{both} have the same public key; each client has a key of its own",
+            )
         if peer.device == other.device:
-            raise ConfigError(f"peers {other.name} and {peer.name} both want {peer.device}")
+            return "dev", f"{both} both want {peer.device}; leave it out, or give each its own"
+        for address, theirs in itertools.product(peer.addresses, other.addresses):
+            if address.version == theirs.version and address.network.overlaps(theirs.network):
+                return "address", (
+                    f"{both} have devices of their own, but {theirs} and {address} are one "
+                    "network; give each peer another one"
+                )
+        for network in set(peer.routing.networks) & set(other.routing.networks):
+            return "route", f"{both} both have {network}; it can lie behind one of them only"
+    return "", ""
