@@ -101,6 +101,7 @@ class Server:
         default_factory=lambda: {public(CLIENT_KEY): PeerKey("home", PSK)}
     )
     sessions: int = 0x2000
+    refused: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         self.responder = Responder(SERVER_KEY, SERVER_BOOT, self.peers, repeatable("server"))
@@ -110,6 +111,7 @@ class Server:
             datagram,
             source,
             now,
+            refuses=lambda name, boot_id: boot_id in self.refused,
             allocate_session=self._allocate,
             next_bulk_seq=len,
             mtu=lambda name: 1380,

@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.core.handshaking import (
     BOOT_1,
+    BOOT_2,
     CLIENT_KEY,
     HOME,
     LINK_ADSL,
@@ -15,6 +16,7 @@ from tests.core.handshaking import (
     SERVER_BOOT,
     SERVER_KEY,
     STRANGER_KEY,
+    WALL_CLOCK,
     Client,
     Server,
     established,
@@ -71,6 +73,13 @@ def test_keys_are_not_shown() -> None:
     client, server = Client(), Server()
     at_client = client.finish(server.accept(client.start()))
     assert "key=" not in repr(at_client)
+
+
+def test_a_client_whose_key_another_one_uses_is_told_nothing() -> None:
+    server = Server(refused=(BOOT_2,))
+    server.accept(Client().start())
+    refuse_init(server, Client(boot_id=BOOT_2).start(clock=WALL_CLOCK + 1.0), Drop.SECOND_CLIENT)
+    server.accept(Client().start(clock=WALL_CLOCK + 2.0))
 
 
 def test_copies_of_an_init_over_other_links_get_the_same_answer_and_only_one_session() -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from tests.sim.lines import HEADER_BYTES
 from tests.sim.world import MTU, describe, frame, number_of, public
 from wrrtun.core.client import Client
+from wrrtun.core.events import Event
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.offers import LinkOffer
 from wrrtun.core.output import Output
@@ -22,7 +23,7 @@ PORTS = {"north": 41_000, "south": 42_000}
 class Neighbours:
     """`received` says what came out of each TAP: of a client by its name, or of the server's."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, one_key: bool = False) -> None:
         self._draw = random.Random(seed).randbytes
         self.now = 1000.0
         self.received: dict[tuple[str, str], list[int]] = {}
@@ -30,12 +31,14 @@ class Neighbours:
         self.to_clients: list[tuple[str, bytes]] = []
         server_key, psk = self._draw(32), self._draw(32)
         keys = {name: self._draw(32) for name in PORTS}
+        if one_key:  # the server knows one client only, under the last name
+            keys = dict.fromkeys(PORTS, keys["north"])
         self.peers = {public(key): PeerKey(name, psk) for name, key in keys.items()}
         self.settings = settings = TunnelSettings(MTU)
         self.responder = Responder(server_key, self._draw(16), self.peers, self._draw)
-        self.server = Server(
-            self.responder, dict.fromkeys(PORTS, settings), describe, self._draw, self.now
-        )
+        known = {peer.name: settings for peer in self.peers.values()}
+        self.server = Server(self.responder, known, describe, self._draw, self.now)
+        self.events: list[Event] = []  # of no peer
         self.clients = {
             name: self._make_client(key, public(server_key), psk, settings)
             for name, key in keys.items()
@@ -69,6 +72,7 @@ class Neighbours:
                     view = memoryview(data)
                     self.server.receive(PORTS[name], view, transmit.datagram_bytes, self.now)
             result = self.server.poll(self.now)
+            self.events += result.events
             for name, output in result.outputs:
                 self._collect("server", name, output)
             for transmit in result.transmits:

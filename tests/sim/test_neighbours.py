@@ -1,6 +1,7 @@
 """Clients of one server know nothing of each other."""
 
 from tests.sim.neighbours import PORTS, Neighbours
+from wrrtun.core.events import SecondClient
 from wrrtun.core.wire import HEADER, SEQ_BITS
 
 OTHER = {"north": "south", "south": "north"}
@@ -101,3 +102,45 @@ def test_a_client_that_is_sent_away_is_forgotten_and_the_other_one_notices_nothi
     both.run(2)
     assert both.received["server", "south"][-1] == 99
     assert not both.server.tunnels["south"].sessions.local_ids & old
+
+
+def test_of_two_clients_with_one_key_one_keeps_the_session_and_the_log_says_so_once_a_minute() -> (
+    None
+):
+    both = Neighbours(one_key=True)
+    tunnel = both.server.tunnels["south"]
+    both.run(1500)
+    first = both.events[:]
+    assert [type(event) for event in first] == [SecondClient]
+    before = tunnel.rekeys
+    both.run(5500)
+    # Left alone they would have changed places some 17 times; one handshake was its owner's.
+    assert tunnel.rekeys <= before + 1
+    assert [type(event) for event in both.events] == [SecondClient] * 2
+    assert both.server.counters.drops()["second_client"] > 5
+    winner = max(both.clients, key=lambda name: both.clients[name].tunnel.rekeys)
+    (loser,) = both.clients.keys() - {winner}
+    assert first == [SecondClient("south", "0.0.0.0")]
+
+    gone = both.clients.pop(winner)
+    both.run(1500)
+    both.send("client", loser, 77)
+    both.run(5)
+    assert both.received["server", "south"][-1] == 77
+    both.clients[winner] = gone  # as after a suspend: now the other one has it
+    both.run(1500)
+    both.send("client", loser, 78)
+    both.run(5)
+    assert both.received["server", "south"][-1] == 78
+
+
+def test_a_client_that_starts_anew_takes_its_own_place_at_once() -> None:
+    both = Neighbours(one_key=True)
+    north, south = (both.clients.pop(name) for name in PORTS)
+    for number, one in enumerate([north, south]):
+        both.clients = {"north": one}
+        both.run(30)
+        both.send("client", "north", number)
+        both.run(5)
+        assert both.received["server", "south"][-1] == number
+    assert both.events == []

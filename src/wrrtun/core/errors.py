@@ -20,6 +20,7 @@ class Drop(StrEnum):
     BAD_COOKIE = "bad_cookie"
     BAD_HANDSHAKE = "bad_handshake"
     STALE_HANDSHAKE = "stale_handshake"  # timestamp not newer than the greatest seen
+    SECOND_CLIENT = "second_client"  # a handshake of another client with the same key
     BAD_VERSION = "bad_version"
     BAD_MESSAGE = "bad_message"  # authenticated, but not a control message that we know
     RATE_LIMITED = "rate_limited"

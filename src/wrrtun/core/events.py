@@ -65,6 +65,14 @@ class RateChanged:
 
 
 @dataclass(frozen=True)
+class SecondClient:
+    """At `address`, another client with the key of `peer` asks for the session, in vain."""
+
+    peer: str
+    address: str
+
+
+@dataclass(frozen=True)
 class OtherVersion:
     """The other end speaks version `theirs` of the protocol; `peer` is an address at the server."""
 
@@ -74,6 +82,7 @@ class OtherVersion:
 
 Event = (
     OtherVersion
+    | SecondClient
     | RateChanged
     | SessionUp
     | SessionDown

@@ -116,6 +116,7 @@ class Responder:
         source: bytes,
         now: float,
         *,
+        refuses: Callable[[str, bytes], bool],
         allocate_session: Callable[[], int],
         next_bulk_seq: Callable[[str], int],
         mtu: Callable[[str], int],
@@ -124,6 +125,7 @@ class Responder:
 
         OtherVersionError has an answer of its own.
 
+        `refuses` tells of a peer's name and boot id whether the session is another client's.
         `allocate_session` gives a free id (1 to 65 535); the other two are asked by peer name.
         They are called only for a session that will be established. The new session replaces an
         unconfirmed one of the same peer, and a live one at its first datagram.
@@ -155,6 +157,8 @@ class Responder:
         if not self._is_new(public_key, hello, source, now):
             return self._ask_for_cookie(init, signed, source, now)
 
+        if refuses(peer.name, hello.boot_id):
+            raise PeerError(Drop.SECOND_CLIENT, "another client with this key has the session")
         session = allocate_session()
         welcome = Welcome(self._boot_id, next_bulk_seq(peer.name), mtu(peer.name))
         noise.psk = peer.psk

@@ -11,11 +11,12 @@ from .batch import Run, split
 from .bond import Path
 from .counters import Counters
 from .errors import Drop, PeerError
-from .events import Event, OtherVersion
+from .events import Event, OtherVersion, SecondClient
 from .handshake import Established
 from .headers import Buffer
 from .output import Output, Transmit
 from .responder import Responder
+from .runs import HEARD_SECONDS, Runs
 from .session import Session
 from .settings import TunnelSettings
 from .slab import Slab
@@ -72,7 +73,8 @@ class Server:
         self._offers: dict[str, Offer] = {}  # at most one a peer
         self._transmits: list[Transmit] = []
         self._events: list[Event] = []
-        self._version_noted_at = -inf
+        self._noted_at: dict[str, float] = {}
+        self._runs: dict[str, Runs] = {}
         self._touched: set[str] = set()
         self._due: list[tuple[float, str]] = []
         self._deadlines: dict[str, float] = {}
@@ -84,6 +86,7 @@ class Server:
         first_seq = int.from_bytes(self._random(4))
         self.tunnels[peer] = Tunnel(peer, settings, self._random, first_seq, now, initiator=False)
         self._numbers[peer] = set()
+        self._runs[peer] = Runs()
 
     def remove_peer(self, peer: str, now: float) -> None:
         """Say goodbye to a peer and forget it and its sessions."""
@@ -92,6 +95,7 @@ class Server:
         for number in self._numbers.pop(peer) | tunnel.sessions.local_ids:
             self._sessions.pop(number, None)
         self._offers.pop(peer, None)
+        self._runs.pop(peer)
         self._deadlines.pop(peer, None)
         self._touched.discard(peer)
 
@@ -178,6 +182,7 @@ class Server:
                 datagram,
                 source,
                 now,
+                refuses=lambda peer, boot_id: self._refuses(peer, boot_id, source, now),
                 allocate_session=self._draw_session,
                 next_bulk_seq=lambda peer: self.tunnels[peer].outbound.next_bulk_seq,
                 mtu=lambda peer: self.tunnels[peer].settings.mtu,
@@ -196,9 +201,25 @@ class Server:
     ) -> None:
         if error.answer:
             self._transmits.append(Transmit(0, path, error.answer, len(error.answer)))
-        if now >= self._version_noted_at + NOTE_SECONDS:
-            self._version_noted_at = now
-            self._events.append(OtherVersion(str(ip_address(source[:-2])), error.theirs))
+        self._note("", OtherVersion(_address(source), error.theirs), now)
+
+    def _refuses(self, peer: str, boot_id: bytes, source: bytes, now: float) -> bool:
+        """Tell whether another client with the same key has the session, and is there."""
+        tunnel = self.tunnels[peer]
+        refused = (
+            self._runs[peer].returns(boot_id)
+            and tunnel.sealing(now) is not None
+            and any(now - member.link.heard_at < HEARD_SECONDS for member in tunnel.bond)
+        )
+        if refused:
+            self._note(peer, SecondClient(peer, _address(source)), now)
+        return refused
+
+    def _note(self, key: str, event: Event, now: float) -> None:
+        """Say so at once, and then once a minute: clients try again and again."""
+        if now >= self._noted_at.get(key, -inf) + NOTE_SECONDS:
+            self._noted_at[key] = now
+            self._events.append(event)
 
     def _draw_session(self) -> int:
         if len(self._sessions) >= SESSION_NUMBERS - 1:
@@ -223,6 +244,7 @@ class Server:
         established, header_bytes = self._offers.pop(tunnel.peer)
         if established.table is not None:
             tunnel.offer_links(established.table, established.boot_id, header_bytes, now)
+        self._runs[tunnel.peer].begin(established.boot_id)
         tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
         tunnel.agree_mtu(established.mtu)
 
@@ -234,3 +256,7 @@ class Server:
             del self._sessions[number]
         self._numbers[tunnel.peer] = alive
         tunnel.sessions.changed = False
+
+
+def _address(source: bytes) -> str:
+    return str(ip_address(source[:-2]))

@@ -25,6 +25,7 @@ from wrrtun.core.events import (
     OtherVersion,
     PathChanged,
     RateChanged,
+    SecondClient,
     SessionDown,
     SessionUp,
 )
@@ -67,7 +68,7 @@ def note_of(event: Event) -> Note:
         case NoAnswer(peer, attempts):
             return Note(
                 logging.WARNING,
-                "no answer to handshakes: is it reachable, are the keys its own?",
+                "no answer to handshakes: is it reachable, are the keys right?",
                 {"peer": peer, "attempts": attempts},
             )
         case OtherVersion(peer, theirs):
@@ -75,6 +76,12 @@ def note_of(event: Event) -> Note:
                 logging.WARNING,
                 "the other end speaks another version of the protocol: update both ends",
                 {"peer": peer, "ours": PROTOCOL_VERSION, "theirs": theirs},
+            )
+        case SecondClient(peer, address):
+            return Note(
+                logging.WARNING,
+                "another client with the same key asks for the session: give each a key of its own",
+                {"peer": peer, "address": address},
             )
         case RateChanged(peer, link, rate):
             fields = {"peer": peer, "link": link, "mbit_per_second": f"{rate / 1e6:.2f}"}
