@@ -126,6 +126,11 @@ class LabLine:
         iproute.rule("del", src=before, **rule)
         iproute.addr("add", index=index, address=after, prefixlen=24)
         iproute.rule("add", src=after, **rule)
+        # With a device's last IPv4 address the kernel forgets its routes and neighbours too.
+        gateway = _address(self.number, 1)
+        _know(self._client, index, gateway, _gateway_mac(self.number))
+        for more in ({"priority": 1000 + self.number}, {"table": table}):
+            iproute.route("replace", dst="0.0.0.0/0", gateway=gateway, oif=index, **more)
         self.address = after
 
 
@@ -182,12 +187,10 @@ def _lay(line: LabLine, client: Namespace, server: Namespace) -> None:
     home = End(client, line.device, line.address, line.address6, _home_mac(n))
     isp = f"isp{LETTERS[n - 1]}"
     if line.router is None:
-        gateway = End(server, isp, _address(n, 1), _address6(n, 1), f"02:01:00:00:{n:02x}:01")
+        gateway = End(server, isp, _address(n, 1), _address6(n, 1), _gateway_mac(n))
         _wire(home, gateway, offloads=True)
     else:
-        gateway = End(
-            line.router, "home", _address(n, 1), _address6(n, 1), f"02:01:00:00:{n:02x}:01"
-        )
+        gateway = End(line.router, "home", _address(n, 1), _address6(n, 1), _gateway_mac(n))
         out = End(line.router, "net", f"10.2.{n}.1", f"fd00:2:{n}::1", f"02:02:00:00:{n:02x}:01")
         far = End(server, isp, f"10.2.{n}.2", f"fd00:2:{n}::2", f"02:02:00:00:{n:02x}:02")
         _wire(home, gateway, offloads=False)
@@ -241,6 +244,11 @@ def _address6(line: int, host: int) -> str:
 def _home_mac(line: int) -> str:
     """The client's MAC address on a line."""
     return f"02:01:00:00:{line:02x}:02"
+
+
+def _gateway_mac(line: int) -> str:
+    """The MAC address that the client sends a line's packets to."""
+    return f"02:01:00:00:{line:02x}:01"
 
 
 def _route(end: End, destination: str, gateway: str, **more: str | int) -> None:

@@ -111,3 +111,15 @@ def test_a_line_is_as_far_as_it_was_told_and_swallows_packets_while_it_is_cut() 
         assert ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=line.device).lost == 1.0
         line.restore()
         assert ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=line.device).lost == 0.0
+
+
+@pytest.mark.uml
+def test_a_line_goes_on_with_another_address_and_with_its_first_one_again() -> None:
+    with topology.shaped(PROFILES["adsl-mobile"]) as lab:
+        line = lab.lines[1]
+        for change in (line.move, line.restore):
+            before = line.address
+            change()
+            assert line.address != before
+            answers = ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=line.device)
+            assert answers.lost == 0.0
