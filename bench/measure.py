@@ -41,7 +41,7 @@ def _transfer(
     lab: Lab, profile: Profile, way: Way, workload: Workload, result: Result, seed: int
 ) -> Result:
     seconds = result.row.seconds
-    sampler = Sampler(lab, [line.name for line in profile.lines], way.processes)
+    sampler = Sampler(lab, [line.name for line in profile.lines], way)
     before = _cpu_seconds(way)
     with CpuMeter() as cpu, sampler.sampling(), Weather(lab, profile):
         beside = (
@@ -60,6 +60,7 @@ def _transfer(
         result,
         outcome=outcome,
         lines=lines,
+        held_frames=tuple(sampler.held_frames),
         cpu_seconds=_cpu_seconds(way) - before if way.processes else None,
         memory_bytes=sampler.memory_bytes,
         idle_share=cpu.idle_share,

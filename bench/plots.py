@@ -1,108 +1,174 @@
-"""Plots as SVG, drawn by hand: no library, small, and the same file suits light and dark pages.
+"""Pictures of results, as PNG: what each line carried, delays, shares, CPU.
 
-Colours follow the reader's setting (prefers-color-scheme). Every plot has its figures in a table
-beside it; a plot that has nothing to show is left out.
+Each has an opaque, light ground of its own, so that it reads on light pages and on dark ones. Every
+picture has its figures in a table beside it; one that has nothing to show is left out.
 """
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
 from bench import summary
 from bench.profiles import PROFILES
-from bench.results import Result
+from bench.results import HELD_SECONDS, Result
 from bench.summary import Entry, Spread
 
-Figure = Callable[[Entry], Spread | None]
-
-WIDTH: Final = 720
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 34
-BAR_LEFT: Final = 150
-BAR: Final = 24
+WIDTH_INCHES: Final = 8.0
+DOTS_PER_INCH: Final = 160  # 1280 wide: twice what a README shows
+COLOURS: Final = 96  # in the file: enough for smooth letters, and a third of the size
 SMOOTH: Final = 5  # samples in one step of a curve: half a second
-STYLE: Final = (
-    "text{font:12px sans-serif;fill:#24292f}.title{font-weight:600;font-size:13px}"
-    ".axis{stroke:#8c959f;stroke-width:1}.grid{stroke:#d0d7de;stroke-width:.6}"
-    ".event{stroke:#cf222e;stroke-dasharray:3 3}"
-    ".c0{fill:#0969da}.c1{fill:#bf8700}.c2{fill:#1a7f37}.c3{fill:#8250df}.c4{fill:#cf222e}"
-    ".c5{fill:#1b7c83}.c6{fill:#9a6700}.c7{fill:#6e7781}.soft{fill-opacity:.35}"
-    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.axis{stroke:#6e7681}"
-    ".grid{stroke:#30363d}.event{stroke:#ff7b72}.c0{fill:#58a6ff}.c1{fill:#d29922}"
-    ".c2{fill:#3fb950}.c3{fill:#bc8cff}.c4{fill:#ff7b72}.c5{fill:#39c5cf}.c6{fill:#e3b341}"
-    ".c7{fill:#8b949e}}"
+BAR_INCHES: Final = 0.3
+GROUND, INK, FAINT, EVENT = "#fbfbfa", "#30363d", "#d8dee4", "#b3261e"
+OURS, THEIRS = "#0b63c5", "#8c959f"
+LINES: Final = (
+    *("#0b63c5", "#e08a00", "#2a8c4a", "#8250df"),
+    *("#c2343a", "#1b8a94", "#9a6a00", "#6e7781"),
 )
-
-
-@dataclass
-class Drawing:
-    """An SVG of WIDTH and some height, growing shape by shape."""
-
-    title: str
-    height: int
-    shapes: list[str] = field(default_factory=list)
-
-    def text(self, x: float, y: float, words: str, anchor: str = "start") -> None:
-        """Write words."""
-        self.shapes.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
-        )
-
-    def line(self, kind: str, *ends: float) -> None:
-        """Draw a line from x1, y1 to x2, y2."""
-        x1, y1, x2, y2 = ends
-        self.shapes.append(
-            f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-        )
-
-    def box(self, kind: str, x: float, y: float, width: float, height: float) -> None:
-        """Fill a rectangle."""
-        self.shapes.append(
-            f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" '
-            f'height="{height:.1f}"/>'
-        )
-
-    def area(self, kind: str, points: Sequence[tuple[float, float]]) -> None:
-        """Fill a polygon."""
-        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        self.shapes.append(f'<polygon class="{kind}" points="{corners}"/>')
-
-    def svg(self) -> str:
-        """The document."""
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height}" '
-            f'width="{WIDTH}" height="{self.height}" role="img">'
-            f"<title>{escape(self.title)}</title><style>{STYLE}</style>"
-            f'<text class="title" x="8" y="18">{escape(self.title)}</text>'
-            f"{''.join(self.shapes)}</svg>\n"
-        )
+MANY_PINGS: Final = 20  # a distribution of fewer is none
+FEW_ROWS: Final = 3  # fewer are read in the table
 
 
 def plots(results: Sequence[Result], folder: Path, stem: str) -> list[str]:
-    """Draw what a profile's results have to show; return Markdown that shows the drawings."""
-    found = summary.entries(results)
-    drawings = {
-        "share": _bars(
-            found,
-            "goodput, % of the bare lines' sum",
-            lambda entry: entry.share_of_bare or entry.share_of_offered,
-            100.0,
-        ),
-        "ping": _pings(found),
-        "cpu": _bars(found, "CPU time, ns a byte", lambda entry: entry.cpu_ns_per_byte, 1.0),
+    """Draw what a profile's results have to show; return Markdown that shows the pictures."""
+    found = [entry for entry in summary.entries(results) if not _is_bare(entry.key[1])]
+    drawn = {
+        "share": _bars(found, _share, "goodput, % of the bare lines' sum", 100.0),
+        "ping": _pings(results),
     }
+    if PROFILES[results[0].row.profile].unshaped:  # else the lines set the pace, not the CPU
+        drawn["cpu"] = _bars(found, lambda each: each.cpu_ns_per_byte, "CPU time, ns a byte", 1.0)
     for result in _typical(results):
-        drawings[f"{result.row.contender}-{result.row.traffic}"] = _over_time(result)
+        name = f"{result.row.contender}-{result.row.traffic}"
+        drawn[name] = _over_time(result)
+        drawn[f"{name}-delay"] = _delay(result)
     shown = []
-    for name, drawing in drawings.items():
-        if drawing is not None:
+    for name, figure in drawn.items():
+        if figure is not None:
+            path = folder / f"{stem}-{name}.png"
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{stem}-{name}.svg"
-            path.write_text(drawing.svg())
-            shown.append(f"![{drawing.title}]({folder.name}/{path.name})\n")
+            path.write_bytes(_png(figure))
+            shown.append(f"![{stem}: {name}]({folder.name}/{path.name})\n")
     return shown
+
+
+def _is_bare(contender: str) -> bool:
+    return contender.startswith("bare")
+
+
+def _share(entry: Entry) -> Spread | None:
+    return entry.share_of_bare or entry.share_of_offered
+
+
+def _png(figure: Figure) -> bytes:
+    """Render, and keep no more colours than there are to see."""
+    drawn, out = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png")
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _figure(title: str, inches: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """Make a picture with panels one above the other that share their x axis."""
+    figure = Figure(
+        figsize=(WIDTH_INCHES, inches), dpi=DOTS_PER_INCH, facecolor=GROUND, layout="constrained"
+    )
+    axes = [figure.add_subplot(panels, 1, 1)]
+    axes += [figure.add_subplot(panels, 1, n, sharex=axes[0]) for n in range(2, panels + 1)]
+    axes[0].set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    for each in axes:
+        each.set_facecolor(GROUND)
+        each.tick_params(colors=INK, labelsize=9, length=0)
+        each.xaxis.label.set_color(INK)
+        each.yaxis.label.set_color(INK)
+        each.grid(color=FAINT, linewidth=0.7)
+        each.set_axisbelow(True)
+        for side in ("top", "right", "left"):
+            each.spines[side].set_visible(False)
+        each.spines["bottom"].set_color(THEIRS)
+    return figure, axes
+
+
+def _names(keys: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Name rows by contender, and by traffic where that differs."""
+    several = len({traffic for _, _, traffic in keys}) > 1
+    return [f"{name}, {traffic}" if several else name for _, name, traffic in keys]
+
+
+def _colour(contender: str) -> str:
+    return OURS if contender.startswith("wrrtun") else THEIRS
+
+
+def _rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name horizontal rows, the first one on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+
+
+def _bars(
+    entries: Sequence[Entry], value: Callable[[Entry], Spread | None], what: str, unit: float
+) -> Figure | None:
+    """One bar for each contender and workload: the median, and a line from least to most."""
+    there = [(entry, found) for entry in entries if (found := value(entry)) is not None]
+    if len(there) < FEW_ROWS:
+        return None
+    figure, (axes,) = _figure(f"{there[0][0].key[0]}: {what}", 0.9 + BAR_INCHES * len(there))
+    _rows(axes, _names([entry.key for entry, _ in there]))
+    most = max(found.most for _, found in there) * unit
+    for y, (entry, found) in enumerate(there):
+        middle = found.median * unit
+        axes.barh(y, middle, height=0.62, color=_colour(entry.key[1]))
+        if found.runs > 1:
+            axes.plot([found.least * unit, found.most * unit], [y, y], color=INK, linewidth=1.4)
+        end = max(middle, found.most * unit)
+        axes.text(end + most * 0.012, y, f"{middle:.1f}", va="center", fontsize=9, color=INK)
+    axes.set_xlim(0, most * 1.1)
+    return figure
+
+
+def _pings(results: Sequence[Result]) -> Figure | None:
+    """How the pings of each contender and workload are spread, on a logarithmic scale."""
+    trips: dict[tuple[str, str, str], list[float]] = {}
+    for result in summary.good(results):
+        row = result.row
+        seen = result.outcome.round_trips_seconds if result.outcome else ()
+        trips.setdefault((row.profile, row.contender, row.traffic), []).extend(seen)
+    there = {key: [1e3 * trip for trip in each] for key, each in trips.items()}
+    there = {key: each for key, each in there.items() if len(each) >= MANY_PINGS}
+    if len(there) < FEW_ROWS:
+        return None
+    profile = next(iter(there))[0]
+    title = f"{profile}: ping meanwhile, ms (median, 99 % below)"
+    figure, (axes,) = _figure(title, 0.9 + BAR_INCHES * len(there))
+    boxes = axes.boxplot(
+        list(there.values()), positions=range(len(there)), orientation="horizontal", widths=0.55,
+        whis=(1, 99), showfliers=False, patch_artist=True, manage_ticks=False,
+    )  # fmt: skip
+    for box, (_, name, _) in zip(boxes["boxes"], there, strict=True):
+        box.set(facecolor=_colour(name), edgecolor="none")
+    for part in ("whiskers", "caps"):
+        for drawn in boxes[part]:
+            drawn.set(color=THEIRS)
+    for drawn in boxes["medians"]:
+        drawn.set(color=GROUND, linewidth=2)
+    ends = [summary.percentile(sorted(each), 99) for each in there.values()]
+    for y, (each, end) in enumerate(zip(there.values(), ends, strict=True)):
+        words = f" {statistics.median(each):.0f}, {end:.0f}"
+        axes.text(end * 1.02, y, words, va="center", fontsize=9, color=INK)
+    _rows(axes, _names(list(there)))
+    axes.set_xscale("log")
+    axes.set_xlim(min(map(min, there.values())) * 0.9, max(ends) * 1.5)
+    marks = [m for m in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if m < max(ends) * 1.5]
+    axes.set_xticks([m for m in marks if m > axes.get_xlim()[0]])
+    axes.set_xticks([], minor=True)
+    axes.xaxis.set_major_formatter("{x:g}")
+    return figure
 
 
 def _typical(results: Sequence[Result]) -> list[Result]:
@@ -110,7 +176,7 @@ def _typical(results: Sequence[Result]) -> list[Result]:
     runs: dict[tuple[str, str], list[Result]] = {}
     for result in summary.good(results):
         over_time = result.lines and result.outcome is not None and result.outcome.intervals
-        if over_time and not result.row.contender.startswith("bare"):
+        if over_time and result.row.contender.startswith("wrrtun"):
             runs.setdefault((result.row.contender, result.row.traffic), []).append(result)
     return [sorted(each, key=_goodput)[len(each) // 2] for each in runs.values()]
 
@@ -119,100 +185,87 @@ def _goodput(result: Result) -> float:
     return (result.outcome.goodput_bits_per_second or 0.0) if result.outcome else 0.0
 
 
-def _over_time(result: Result) -> Drawing | None:
-    """Goodput over time, stacked by line in proportion to what each carried; events are marked."""
-    row, profile = result.row, PROFILES[result.row.profile]
+def _mark_events(axes: Axes, result: Result, *, named: bool = True) -> None:
+    """Show when a line was cut or changed; say what, if it is to be `named`."""
+    events = [event for event in PROFILES[result.row.profile].events if not event.traced]
+    few = len(events) <= 4
     assert result.outcome is not None
-    goodput = result.outcome.intervals
+    for event in events:
+        at = event.at_seconds - result.outcome.lead_seconds
+        axes.axvline(at, color=EVENT, linestyle=":", linewidth=1.2, alpha=1.0 if few else 0.4)
+        if few and named:
+            what = event.state or "changes"
+            axes.annotate(
+                f" {event.line} {what}", (at, 0.79), color=EVENT, fontsize=8,
+                xycoords=("data", "axes fraction"),
+            )  # fmt: skip
+
+
+def _over_time(result: Result) -> Figure | None:
+    """Goodput over time, stacked by line in proportion to what each carried; events are marked."""
+    assert result.outcome is not None
+    row, goodput = result.row, result.outcome.intervals
+    smooth = max(round(SMOOTH * 0.1 / result.outcome.interval_seconds), 1)
+    per_step = round(smooth * result.outcome.interval_seconds / result.lines[0].interval_seconds)
+    lead = round(result.outcome.lead_seconds / result.lines[0].interval_seconds)
     carried = [
-        line.up_bytes if row.traffic.endswith("-up") else line.down_bytes for line in result.lines
+        (line.up_bytes if row.traffic.endswith("-up") else line.down_bytes)[lead:]
+        for line in result.lines
     ]
-    count = min(len(goodput), *map(len, carried)) // SMOOTH
-    if count < 2:
+    count = min(len(goodput) // smooth, *(len(each) // per_step for each in carried))
+    if count < 4:
         return None
-    steps = [slice(number * SMOOTH, (number + 1) * SMOOTH) for number in range(count)]
-    rates = [statistics.fmean(goodput[step]) / 1e6 for step in steps]
-    sums = [[sum(each[step]) for step in steps] for each in carried]
-    top = max(*rates, 0.1) * 1.1
-    title = f"{row.profile}: {row.contender}, {row.traffic}, Mbit/s by line"
-    drawing = Drawing(title, 230)
-    y0, height = 230 - BOTTOM, 230 - BOTTOM - TOP - 16
-    width = WIDTH - LEFT - RIGHT
-    seconds = count * SMOOTH * result.outcome.interval_seconds
-
-    def at(second: float) -> float:
-        return LEFT + width * second / seconds
-
-    for mark in range(5):
-        y = y0 - height * mark / 4
-        drawing.line("grid", LEFT, y, WIDTH - RIGHT, y)
-        drawing.text(LEFT - 6, y + 4, f"{top * mark / 4:.1f}", "end")
-    below = [0.0] * count
-    for number, line in enumerate(result.lines):
-        above = []
-        for step in range(count):
-            total = sum(each[step] for each in sums)
-            share = sums[number][step] / total if total else 0.0
-            above.append(below[step] + rates[step] * share)
-        middles = [at((step + 0.5) * seconds / count) for step in range(count)]
-        upper = [(x, y0 - height * v / top) for x, v in zip(middles, above, strict=True)]
-        lower = [(x, y0 - height * v / top) for x, v in zip(middles, below, strict=True)]
-        drawing.area(f"c{number % 8}", [*upper, *reversed(lower)])
-        drawing.box(f"c{number % 8}", LEFT + 84 * number, 26, 10, 10)
-        drawing.text(LEFT + 84 * number + 14, 35, line.line)
-        below = above
-    for event in profile.events:
-        if not event.traced and event.at_seconds < seconds:
-            drawing.line("event", at(event.at_seconds), TOP + 6, at(event.at_seconds), y0)
-    drawing.line("axis", LEFT, y0, WIDTH - RIGHT, y0)
-    for mark in range(0, round(seconds) + 1, max(round(seconds / 6), 1)):
-        drawing.text(at(mark), y0 + 16, f"{mark} s", "middle")
-    return drawing
-
-
-def _bars(entries: Sequence[Entry], title: str, figure: Figure, unit: float) -> Drawing | None:
-    """One bar for each contender and workload: the median, and a line from least to most."""
-    values = [
-        (entry, value)
-        for entry in entries
-        if not entry.key[1].startswith("bare") and (value := figure(entry)) is not None
+    rates = [
+        statistics.fmean(goodput[step * smooth : (step + 1) * smooth]) / 1e6
+        for step in range(count)
     ]
-    if not values:
-        return None
-    top = max(value.most for _, value in values) * unit * 1.12
-    drawing = Drawing(f"{entries[0].key[0]}: {title}", TOP + BAR * len(values) + 8)
-    scale = (WIDTH - BAR_LEFT - RIGHT - 60) / top
-    for number, (entry, value) in enumerate(values):
-        y = TOP + BAR * number
-        drawing.text(BAR_LEFT + 66 - 8, y + 14, f"{entry.key[1]}, {entry.key[2]}", "end")
-        start = BAR_LEFT + 66
-        scaled = value.median * unit * (scale * 0.78)
-        ours = "c0" if entry.key[1].startswith("wrrtun") else "c7"
-        drawing.box(ours, start, y + 2, scaled, BAR - 8)
-        least, most = (start + each * unit * scale * 0.78 for each in (value.least, value.most))
-        drawing.line("axis", least, y + BAR / 2 - 2, most, y + BAR / 2 - 2)
-        drawing.text(max(most, start + scaled) + 6, y + 14, f"{value.median * unit:.1f}")
-    return drawing
+    sums = [
+        [sum(each[step * per_step : (step + 1) * per_step]) for step in range(count)]
+        for each in carried
+    ]
+    totals = [sum(each[step] for each in sums) or 1 for step in range(count)]
+    stacked = [
+        [rate * own / total for rate, own, total in zip(rates, each, totals, strict=True)]
+        for each in sums
+    ]
+    seconds = [(step + 0.5) * smooth * result.outcome.interval_seconds for step in range(count)]
+    title = f"{row.profile}: {row.contender}, {row.traffic}, goodput in Mbit/s by line"
+    figure, (axes,) = _figure(title, 2.6)
+    names = [line.line for line in result.lines]
+    axes.stackplot(seconds, stacked, labels=names, colors=LINES, linewidth=0)
+    _mark_events(axes, result)
+    axes.set_xlim(0, count * smooth * result.outcome.interval_seconds)
+    axes.set_ylim(0, max(rates) * 1.4)
+    axes.legend(
+        loc="upper left", ncols=8, fontsize=8, frameon=False, labelcolor=INK, handlelength=1.0,
+        columnspacing=1.2, borderaxespad=0.1,
+    )  # fmt: skip
+    axes.xaxis.set_major_formatter("{x:g} s")
+    return figure
 
 
-def _pings(entries: Sequence[Entry]) -> Drawing | None:
-    """Ping of each contender and workload: median, and how far 95 and 99 percent reach."""
-    values = [entry for entry in entries if entry.ping_percentiles_seconds]
-    if not values:
+def _delay(result: Result) -> Figure | None:
+    """What frames of the transfer waited for, and how many waited for others, over time."""
+    assert result.outcome is not None
+    trips, held = result.outcome.tcp_round_trips_seconds, result.held_frames
+    if not trips or not any(held):
         return None
-    top = max(entry.ping_percentiles_seconds[99] for entry in values) * 1e3 * 1.05
-    title = f"{entries[0].key[0]}: ping meanwhile, ms: median, 95 % and 99 % below"
-    drawing = Drawing(title, TOP + BAR * len(values) + 8)
-    start = BAR_LEFT + 66
-    scale = (WIDTH - start - RIGHT - 60) / top
-    for number, entry in enumerate(values):
-        y = TOP + BAR * number
-        p50, p95, p99 = (entry.ping_percentiles_seconds[p] * 1e3 for p in (50, 95, 99))
-        ours = "c0" if entry.key[1].startswith("wrrtun") else "c7"
-        drawing.text(start - 8, y + 14, f"{entry.key[1]}, {entry.key[2]}", "end")
-        drawing.box(ours, start, y + 2, p50 * scale, BAR - 8)
-        drawing.box(f"{ours} soft", start + p50 * scale, y + 5, (p95 - p50) * scale, BAR - 14)
-        drawing.line("axis", start + p95 * scale, y + BAR / 2 - 2, start + p99 * scale,
-                     y + BAR / 2 - 2)  # fmt: skip
-        drawing.text(start + p99 * scale + 6, y + 14, f"{p50:.0f} / {p99:.0f}")
-    return drawing
+    row = result.row
+    title = f"{row.profile}: {row.contender}, {row.traffic}: delay of the transfer, and its order"
+    figure, (delay, waiting) = _figure(title, 3.4, panels=2)
+    step = result.outcome.interval_seconds
+    delay.plot([(n + 1) * step for n in range(len(trips))], [1e3 * each for each in trips],
+               color=OURS, linewidth=1.4)  # fmt: skip
+    delay.set_ylabel("TCP's round trip, ms", fontsize=9)
+    delay.set_ylim(bottom=0)
+    delay.tick_params(labelbottom=False)
+    said = [(n, each) for n, each in enumerate(held, 1) if each is not None]
+    at = [n * HELD_SECONDS - result.outcome.lead_seconds for n, _ in said]
+    waiting.bar(at, [each for _, each in said], width=HELD_SECONDS * 0.8,
+                color=LINES[1])  # fmt: skip
+    waiting.set_ylabel("frames held", fontsize=9)
+    waiting.set_xlim(0, len(trips) * step)
+    waiting.xaxis.set_major_formatter("{x:g} s")
+    _mark_events(delay, result)
+    _mark_events(waiting, result, named=False)
+    return figure

@@ -17,6 +17,7 @@ import msgspec
 from bench.workloads import Outcome
 
 FILE: Final = "results.jsonl"
+HELD_SECONDS: Final = 0.5
 _REPOSITORY: Final = Path(__file__).parents[1]
 
 
@@ -47,9 +48,10 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     """One row, measured; or `error` says why it was not.
 
-    `cpu_seconds` and `memory_bytes` (the most that was seen) are those of the contender's processes
-    during the transfer. `idle_share` is how much of the CPU idled; little means that the CPU set
-    the figures. `void` says why they must not be used.
+    `held_frames` is how many frames waited for order at the client, every HELD_SECONDS (None: it
+    did not say). `cpu_seconds` and `memory_bytes` (the most that was seen) are those of the
+    contender's processes during the transfer. `idle_share` is how much of the CPU idled; little
+    means that the CPU set the figures. `void` says why they must not be used.
     """
 
     row: Row
@@ -58,6 +60,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     void: str | None = None
     outcome: Outcome | None = None
     lines: tuple[Samples, ...] = ()
+    held_frames: tuple[int | None, ...] = ()
     cpu_seconds: float | None = None
     memory_bytes: int | None = None
     idle_share: float | None = None

@@ -4,16 +4,18 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from bench.contenders import Way
 from bench.lab.topology import Lab, LabLine
-from bench.processes import Process
-from bench.results import Samples
+from bench.results import HELD_SECONDS, Samples
+from wrrtun.core.errors import WrrtunError
 
 INTERVAL_SECONDS: Final = 0.1
 ETHERNET_BYTES: Final = 14
+HELD_EVERY: Final = round(HELD_SECONDS / INTERVAL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ class DeviceTable:
 class Sampler:
     """Reads the lines' counters every INTERVAL_SECONDS while its `sampling` block runs."""
 
-    def __init__(self, lab: Lab, names: Sequence[str], processes: Sequence[Process]) -> None:
+    def __init__(self, lab: Lab, names: Sequence[str], way: Way) -> None:
         self._table = DeviceTable(lab)
         self._lines: dict[str, LabLine] = dict(zip(names, lab.lines, strict=True))
-        self._processes = processes
+        self._processes = way.processes
+        self._held_frames = way.held_frames
+        self.held_frames: list[int | None] = []
         self._seen: list[dict[str, Counters]] = []
         self._ended = threading.Event()
         self.memory_bytes: int | None = None
@@ -85,12 +89,20 @@ class Sampler:
         due = time.monotonic()
         while True:
             self._seen.append(self._table.read())
+            if self._held_frames is not None and len(self._seen) % HELD_EVERY == 0:
+                self._look_at_held(self._held_frames)
             if len(self._seen) % 10 == 0:
                 self._look_at_memory()
             due += INTERVAL_SECONDS
             if self._ended.wait(max(due - time.monotonic(), 0.0)):
                 self._look_at_memory()
                 return
+
+    def _look_at_held(self, ask: Callable[[], int]) -> None:
+        try:
+            self.held_frames.append(ask())
+        except (OSError, WrrtunError):
+            self.held_frames.append(None)
 
     def _look_at_memory(self) -> None:
         with contextlib.suppress(OSError):  # a process that ended: its row will say why

@@ -19,7 +19,7 @@ wrrtun-unordered         wrrtun without its reorder buffer, for the suite `reord
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +37,7 @@ class Way:
     `device` is what the client's sockets have to be bound to, None where the route alone does it.
     `wrap` stands before the words of every program of TCP, at both ends.
     `processes` is what the contender runs, client first: their CPU time and memory are its cost.
+    `held_frames` tells how many frames wait at the client now for what must come before them.
     """
 
     client: Namespace
@@ -44,6 +45,7 @@ class Way:
     address: str
     device: str | None = None
     processes: tuple[Process, ...] = ()
+    held_frames: Callable[[], int] | None = None
     wrap: tuple[str, ...] = ()
 
 

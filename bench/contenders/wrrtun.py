@@ -9,7 +9,7 @@ from bench.contenders import Way
 from bench.lab.topology import Lab
 from bench.profiles import Line, Profile
 from bench.traffic import ping
-from bench.tunnel import SERVER_INSIDE, tunnel
+from bench.tunnel import SERVER_INSIDE, Daemon, tunnel
 from wrrtun.cli import main
 
 Told = Literal["rates", "weights", "nothing"]
@@ -41,7 +41,17 @@ class Wrrtun:
         with tunnel(lab, links, self.options, environment=dict(self.environment)) as ends:
             # The first one also asks for the other end's MAC address, as on any new Ethernet.
             ping(lab.client, SERVER_INSIDE, 0.3)
-            yield Way(lab.client, lab.server, SERVER_INSIDE, None, (ends.client, ends.server))
+            yield Way(
+                lab.client,
+                lab.server,
+                SERVER_INSIDE,
+                processes=(ends.client, ends.server),
+                held_frames=lambda: _held_frames(ends.client),
+            )
+
+
+def _held_frames(daemon: Daemon) -> int:
+    return sum(peer.reorder.held_frames for peer in daemon.status().peers)
 
 
 def link_option(line: Line, told: Told) -> str:

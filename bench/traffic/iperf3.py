@@ -17,6 +17,8 @@ class Throughput:
 
     `intervals` are bits per second, one for each `interval_seconds` of the run. `retransmits` is
     the sender's count of TCP segments; `lost` is the share of UDP datagrams that did not arrive.
+    `round_trips_seconds` are the sending TCP's own smoothed ones, of the first stream, one for
+    each interval: how long its frames and their acknowledgements take.
     `other` is the opposite direction of a transfer that went both ways at once.
     """
 
@@ -24,6 +26,7 @@ class Throughput:
     intervals: tuple[float, ...]
     retransmits: int | None = None
     lost: float | None = None
+    round_trips_seconds: tuple[float, ...] = ()
     other: "Throughput | None" = None
 
 
@@ -127,6 +130,17 @@ def _direction(document: dict[str, Any], load: Load, *, down: bool, suffix: str)
     )
     if load.udp_bits_per_second is None:
         sent = end[f"sum_sent{suffix}"]
-        return Throughput(float(received["bits_per_second"]), intervals, sent["retransmits"])
+        sender = document["server_output_json"] if down else document
+        # Only streams that send have an rtt.
+        trips = [
+            [each["rtt"] / 1e6 for each in interval["streams"] if "rtt" in each]
+            for interval in sender["intervals"]
+        ]
+        return Throughput(
+            float(received["bits_per_second"]),
+            intervals,
+            sent["retransmits"],
+            round_trips_seconds=tuple(each[0] for each in trips if each),
+        )
     lost = float(received["lost_percent"]) / 100
     return Throughput(float(received["bits_per_second"]), intervals, lost=lost)

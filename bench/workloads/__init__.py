@@ -17,18 +17,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a workload; None where it does not apply.
 
     Goodput is what the receiving program got, without any header, in bits per second; `intervals`
-    is the same for every `interval_seconds` of the run. `retransmits` counts TCP segments; `lost`
+    is the same for every `interval_seconds` of the run, which began `lead_seconds` after the
+    profile's clock. `retransmits` counts TCP segments; `lost`
     is the share of datagrams that did not arrive. `round_trips_seconds` are pings, in order of
-    their answers. `figures` has all else, by a name that ends in its unit.
+    their answers; `tcp_round_trips_seconds` the sending TCP's own smoothed ones, one for each
+    interval: what its frames wait for, queues and order included. `figures` has all else, by a
+    name that ends in its unit.
     """
 
     goodput_bits_per_second: float | None = None
     interval_seconds: float = 0.1
     intervals: tuple[float, ...] = ()
+    lead_seconds: float = 0.0
     retransmits: int | None = None
     lost: float | None = None
     pings_sent: int = 0
     round_trips_seconds: tuple[float, ...] = ()
+    tcp_round_trips_seconds: tuple[float, ...] = ()
     figures: dict[str, float] = {}
 
 

@@ -1,6 +1,7 @@
 """TCP and UDP streams by iperf3."""
 
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -41,10 +42,15 @@ class Tcp:
 
     def run(self, way: Way, seconds: float, seed: int) -> Outcome:
         del seed
-        seen = self.start(way, seconds).result()
+        began = time.monotonic()
+        load = self.start(way, seconds)
+        lead_seconds = time.monotonic() - began
+        seen = load.result()
         return Outcome(
+            lead_seconds=lead_seconds,
             interval_seconds=INTERVAL_SECONDS,
             retransmits=seen.retransmits,
+            tcp_round_trips_seconds=seen.round_trips_seconds,
             **_goodput(seen),
         )
 
