@@ -166,7 +166,8 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> N
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none") == f"cannot open {tmp_path}/none: No such file or directory"
+    said = f"cannot open {tmp_path}/none: No such file or directory; wrrtun genkey --out makes one"
+    assert refusal(tmp_path / "none") == said
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
