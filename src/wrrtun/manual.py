@@ -50,7 +50,7 @@ EXAMPLES: Final = (
 
 def commands_page() -> str:
     """Return wrrtun(8)."""
-    context = click.Context(main, info_name="wrrtun")
+    context = click.Context(main, info_name="wrrtun", **main.context_settings)
     lines = [_title("WRRTUN", 8), ".SH NAME", r"wrrtun \- several internet lines in one tunnel"]
     lines += [".SH SYNOPSIS", r".B wrrtun", r"\fICOMMAND\fR [\fIOPTIONS\fR] ..."]
     lines += [".SH DESCRIPTION", *_prose(main.help or "")]
