@@ -31,10 +31,19 @@ class Way:
             yield self.under_way.pop(0)[1]
 
 
+def known_link(delay_out: float, owd_out: float, now: float) -> Link:
+    """A link that has been measured: `delay_out` each way, `owd_out` by both ends' clocks."""
+    link = Link(0, now)
+    for _ in range(20):
+        link.round_trip.add(2 * delay_out, now)
+        link.outgoing.delay.add(owd_out, now)
+    return link
+
+
 class Line:
     """Both ends of one link on a line of its own, on a virtual clock in steps of 5 ms.
 
-    Reports travel over another, faster link of the tunnel.
+    Reports travel over another, faster link of the tunnel, whose delays are known.
     """
 
     def __init__(self, delay: float = 0.010, loss: float = 0.0) -> None:
@@ -42,6 +51,10 @@ class Line:
         self.rng = random.Random(5)
         self.up, self.down = Way(delay, loss), Way(delay, loss)
         self.reports = {end: Way(0.005) for end in ("client", "server")}
+        self.reporters = {
+            "client": known_link(0.005, 0.005 + END_CLOCK_OFFSET, self.now),
+            "server": known_link(0.005, 0.005 - END_CLOCK_OFFSET, self.now + END_CLOCK_OFFSET),
+        }
         self.ends = {
             "client": Link(3, self.now, "home"),
             "server": Link(3, self.now + END_CLOCK_OFFSET, "home"),
@@ -87,8 +100,8 @@ class Line:
             else:
                 number, received_us, received = values
                 self.note(end, link.on_reply(number, received_us, received, now))
-        for total in self.reports[end].take(self.now):
-            self.note(end, link.on_report(total[0], now))
+        for quiet, total in self.reports[end].take(self.now):
+            self.note(end, link.on_report(quiet, total, self.reporters[end], now))
         flowing = any(self.bulk.values())
         self.note(end, link.check(now, flowing))
         if link.probe_due(now, flowing):
@@ -101,7 +114,8 @@ class Line:
                 link.on_sent(1, 1500, now, bulk=True)
                 way_out.put(("bulk",), self.now, self.rng)
         if self.reporting and self.bulk[other] and report:
-            self.reports[other].put((self.bulk_received[end],), self.now, self.rng)
+            told = now - link.heard_at, self.bulk_received[end]
+            self.reports[other].put(told, self.now, self.rng)
         assert link.deadline(now, flowing) >= now - 0.006 or link.probe_due(now, flowing)
 
     @property
@@ -368,7 +382,7 @@ def test_the_state_moves_by_the_table_whatever_happens(
         elif what == "reply":
             event = link.on_reply(values[0], values[1], values[1], now)
         elif what == "report":
-            event = link.on_report(values[0], now)
+            event = link.on_report(values[0] % 1000 / 1e3, values[0], link, now)
         elif what == "check":
             event = link.check(now, values[0])
         else:

@@ -1,4 +1,4 @@
-from wrrtun.core.probing import Delivery, Prober, Trust
+from wrrtun.core.probing import Prober, Trust
 
 
 def sending_times(prober: Prober, first: float, last: float, flowing: bool) -> list[float]:
@@ -77,37 +77,6 @@ def test_a_minute_without_answers_keeps_64_probes() -> None:
     assert prober.unanswered_since(0.3, now=200.0) == 93.6
     assert prober.answered(numbers[0]) is None
     assert prober.answered(numbers[-1]) is not None
-
-
-def test_bulk_that_two_reports_leave_out_was_not_delivered() -> None:
-    delivery = Delivery()
-    assert delivery.report(100, timeout_seconds=0.05, now=1.0)
-    delivery.sent(4, now=1.01)
-    assert not delivery.report(100, timeout_seconds=0.05, now=1.09)
-    assert not delivery.report(100, timeout_seconds=0.05, now=1.12)
-    assert not delivery.failed
-    assert not delivery.report(100, timeout_seconds=0.05, now=1.14)
-    assert delivery.failed
-    assert delivery.report(101, timeout_seconds=0.05, now=1.16)
-    assert not delivery.failed
-
-
-def test_a_report_may_be_as_late_as_an_answer() -> None:
-    delivery = Delivery()
-    delivery.report(100, timeout_seconds=0.4, now=1.0)
-    delivery.sent(50, now=1.0)
-    for tick in range(1, 16):
-        delivery.report(100, timeout_seconds=0.4, now=1.0 + tick / 40)
-    assert not delivery.failed
-
-
-def test_three_datagrams_may_simply_be_lost() -> None:
-    delivery = Delivery()
-    delivery.report(100, timeout_seconds=0.05, now=1.0)
-    delivery.sent(3, now=1.0)
-    for tick in range(1, 100):
-        delivery.report(100, timeout_seconds=0.05, now=1.0 + tick / 40)
-    assert not delivery.failed
 
 
 def test_a_link_that_falls_soon_after_its_return_owes_more_answers_each_time() -> None:

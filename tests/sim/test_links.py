@@ -1,5 +1,7 @@
 """Lines that die, go deaf in one direction, and come back."""
 
+from functools import partial
+
 import pytest
 
 from tests.sim.lines import Line, both
@@ -7,6 +9,7 @@ from tests.sim.tcp import Flow
 from tests.sim.world import World
 from wrrtun.core.link import FLOWING_SILENCE_SECONDS, LinkState
 from wrrtun.core.output import Transmit
+from wrrtun.core.wire import Kind
 
 ENDS = ("client", "server")
 
@@ -274,3 +277,35 @@ def test_a_found_rate_does_not_keep_a_line_that_was_dead_from_carrying_again() -
     before = lines[1][1].bulk_bytes
     world.run(3.0)
     assert lines[1][1].bulk_bytes - before > 200_000
+
+
+@pytest.mark.parametrize("link", [0, 1])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_line_that_swallows_all_is_left_within_300_ms_by_small_frames_too(
+    link: int, seed: int
+) -> None:
+    world = two_links(seed)
+    Flow(world, "server")
+    world.run(4.0 + seed * 0.037)
+    cut(world, link)
+    cut_at = world.now
+    world.stream("client", range(100), 0.010, express=True)
+    world.run(0.250)
+    assert world.changes("server", link)[-1] in ("stalled", "down")
+    world.run(0.850)
+    arrived = set(world.numbers("server"))
+    missing = [world.submitted_at["client"][n] - cut_at for n in set(range(100)) - arrived]
+    assert max(missing, default=0.0) < 0.300
+
+
+def test_an_end_that_stalls_does_not_send_small_frames_over_the_slow_line() -> None:
+    world = two_links()
+    world.run(3.0)
+    for second in range(20):
+        end = ENDS[second % 2]
+        world.at(world.now + second * 0.5, partial(world.stall, end, 0.15))
+    world.stream("client", range(400), 0.025, express=True)
+    world.sent = []
+    world.run(11.0)
+    links = [sent.datagram[0] & 15 for sent in world.sent if sent.kind == Kind.EXPRESS]
+    assert links == [0] * 400

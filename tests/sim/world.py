@@ -15,13 +15,13 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.sim.lines import HEADER_BYTES, Line
-from wrrtun.core.bond import Path
 from wrrtun.core.client import Client
 from wrrtun.core.events import Event, LinkChanged, SessionUp
 from wrrtun.core.headers import Buffer
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.offers import LinkOffer, LinkRole
 from wrrtun.core.output import Transmit
+from wrrtun.core.paths import Path
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
 from wrrtun.core.server import PathFacts, Server

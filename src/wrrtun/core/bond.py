@@ -1,11 +1,6 @@
-"""The links of one tunnel as this end uses them: state, pacer, path, weights, traffic.
+"""The links of one tunnel as this end uses them: state, pacer, path, weights, traffic."""
 
-A *path* is where datagrams of a link go: an opaque value that the shell understands. The client
-has one path per link from the start. The server learns paths from authenticated probes, and sends
-to a new one only after a challenge came back from there (as QUIC does: RFC 9000, 8.2).
-"""
-
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -15,12 +10,9 @@ from .flight import Flight
 from .link import Link, LinkState
 from .offers import LinkOffer, LinkRole
 from .pacer import Pacer
+from .paths import NO_TOKEN, Path, PathCheck
 from .rate import IDLE_SECONDS, RateFinder
 from .wire import OVERHEAD_BYTES, SEQ_MASK
-
-Path = Hashable
-NO_TOKEN: Final = bytes(8)
-TOKEN_BYTES: Final = 8
 
 # Express overtakes bulk, so it may not take a link over.
 EXPRESS_SHARE: Final = 0.2
@@ -35,39 +27,6 @@ SPARE_SECONDS: Final = 1.0
 # Within each stretch of this length a metered link carries during its part only: short beside the
 # queue, so that TCP sees a slower line and not one that comes and goes.
 PART_SECONDS: Final = 0.1
-
-
-class PathCheck:
-    """Which path a link's datagrams go to, and the challenge to the one that wants to follow."""
-
-    def __init__(self, path: Path | None, random: Callable[[int], bytes]) -> None:
-        self.path = path
-        self._random = random
-        self._candidate: Path | None = None
-        self._token = NO_TOKEN
-        self._newest_probe = -1
-
-    def on_probe(self, path: Path, order: int, token: bytes) -> tuple[bytes, bool]:
-        """Judge the path that a probe came from; `order` grows with each probe that was sent.
-
-        Return the token to answer with (zeros: no challenge) and whether the path is new and now
-        valid. An older probe, overtaken or replayed late, challenges but never moves a path.
-        """
-        if path == self.path:
-            self._newest_probe = max(self._newest_probe, order)
-            return NO_TOKEN, False
-        if order > self._newest_probe:
-            self._newest_probe = order
-            if path == self._candidate and token == self._token:
-                self.path, self._candidate = path, None
-                return NO_TOKEN, True
-            if path != self._candidate:
-                self._candidate, self._token = path, self._random(TOKEN_BYTES)
-        return (self._token if path == self._candidate else NO_TOKEN), False
-
-    def restart(self) -> None:
-        """Count probes from the beginning: they are numbered anew under a new session's keys."""
-        self._newest_probe = -1
 
 
 @dataclass
@@ -108,6 +67,7 @@ class Member:
         self.standby = False  # it carries nothing, or only what others have no room for
         self.bulk_received_at = -inf
         self.reported_floor: int | None = None  # what the other end says has arrived or is lost
+        self.suspect = False  # it has fallen silent: small frames avoid it
         self.markers = Markers()
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0
@@ -123,11 +83,14 @@ class Member:
         """Tell whether the link stands by and has carried nothing for a while."""
         return self.standby and now - self._bulk_at >= SPARE_SECONDS
 
-    def brings_bulk(self, now: float) -> bool:
-        """Tell whether the other end may have bulk under way on this link."""
+    def brings_bulk(self, now: float, flowing_since: float) -> bool:
+        """Tell whether the other end may have bulk under way on this link.
+
+        `flowing_since`: when the flow of bulk began that is coming in.
+        """
         if self.role is not LinkRole.USUAL and now - self.bulk_received_at >= SPARE_SECONDS:
             return False
-        return self.link.hears(now)
+        return self.link.hears(now, flowing_since)
 
     @property
     def path(self) -> Path | None:
@@ -188,9 +151,14 @@ class Member:
             self.sent_bulk_bytes += payload_bytes
 
     def delay_seconds(self, now: float) -> float:
-        """Estimate how long a datagram sent now takes to arrive: what express goes by."""
-        srtt = self.link.srtt
-        return (srtt / 2 if srtt is not None else 1.0) + self.pacer.queue_delay(now)
+        """Estimate how long a datagram sent now takes to arrive: what express goes by.
+
+        Off by the difference of the two ends' clocks, the same for all links. It is the least of
+        the last few measurements: one that this end or the other came late to says nothing of the
+        line, and neither does what happens on the way back.
+        """
+        delay = self.link.outgoing.delay.recent
+        return inf if delay is None else delay + self.pacer.queue_delay(now)
 
     def admit_express(self, frame_bytes: int, now: float) -> bool:
         """Take an express frame's bytes from this link's allowance for express, if it has them."""
@@ -216,6 +184,7 @@ class Bond:
         self._members: dict[int, Member] = {}
         self._carrying: list[Member] = []
         self.spare: list[Member] = []  # metered, to carry what the others have no room for
+        self._express: list[Member] = []
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -254,6 +223,7 @@ class Bond:
         self.spare = metered if usual else []
         for member in self._members.values():
             member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
+        self._express = [one for one in self._carrying if not one.suspect] or self._carrying
 
     def carrying(self) -> list[Member]:
         """Return the links that frames may be sent on; asked for every frame."""
@@ -261,10 +231,17 @@ class Bond:
 
     def fastest(self, now: float) -> Member | None:
         """Return the link on which a small frame would arrive first."""
-        carrying = self.carrying()
-        if len(carrying) == 1:
-            return carrying[0]
-        return min(carrying, key=lambda member: member.delay_seconds(now), default=None)
+        candidates = self._express
+        if len(candidates) == 1:
+            return candidates[0]
+        return min(candidates, key=lambda member: member.delay_seconds(now), default=None)
+
+    def credit(self, member: Member, path: Path, count: int, size: int, now: float) -> None:
+        """Count authentic datagrams on the link that brought them, whatever their header says."""
+        if path != member.path:
+            # A path that no link has yet is its header's link on the move.
+            member = next((one for one in self if one.path == path), member)
+        member.link.on_received(count, size + count * member.header_bytes, now)
 
     def mark_bulk(self, member: Member, next_seq: int, now: float) -> None:
         """Note that bulk up to `next_seq` - 1 has just left, the last of it on `member`."""

@@ -4,6 +4,7 @@ One-way delays are differences of two clocks that do not agree: only their chang
 difference between two links of the same pair of ends, mean anything.
 """
 
+from collections import deque
 from typing import Final
 
 # RFC 6298, 2.3.
@@ -13,6 +14,7 @@ RTT_VARIATION_GAIN: Final = 1 / 4
 INITIAL_TIMEOUT_SECONDS: Final = 1.0
 
 DELAY_GAIN: Final = 1 / 8
+RECENT_SAMPLES: Final = 3
 BASE_BUCKET_SECONDS: Final = 10.0
 
 LOSS_HALF_LIFE_SECONDS: Final = 2.0
@@ -82,10 +84,15 @@ class OneWayDelay:
         self.mean: float | None = None
         self.jitter = 0.0  # mean deviation from the mean
         self._base = WindowedMinimum()
+        # The least of the last few samples: with the queue, without a process that came late.
+        self.recent: float | None = None
+        self._last: deque[float] = deque(maxlen=RECENT_SAMPLES)
 
     def add(self, delay: float, now: float) -> None:
         """Take one datagram's arrival time minus its sending time."""
         self._base.add(delay, now)
+        self._last.append(delay)
+        self.recent = min(self._last)
         if self.mean is None:
             self.mean = delay
             return

@@ -20,6 +20,8 @@ HOLD_MARGIN_SECONDS: Final = 0.030
 JITTERS: Final = 4
 # Longest wait that ended well is remembered for two of these.
 HOLD_MEMORY_SECONDS: Final = 2.0
+# Bulk counts as flowing this long after the last of it: links are then probed often.
+FLOWING_SECONDS: Final = 0.5
 
 
 class Inbound:
@@ -29,6 +31,7 @@ class Inbound:
         make = ReorderBuffer if in_order else UnorderedBuffer
         self.reorder = make(0, MAX_WAIT_SECONDS)
         self.bulk_received_at = float("-inf")
+        self._flowing_since = float("-inf")
         self.delivered_frames = 0
         self.delivered_bytes = 0
         self.spare_copies = 0  # that came after the first
@@ -111,6 +114,8 @@ class Inbound:
 
     def _take_over(self, member: Member, opened: list[Opened], original: bool, now: float) -> None:
         """Put opened bulk in order; `original`: it is no repair."""
+        if now - self.bulk_received_at > FLOWING_SECONDS:
+            self._flowing_since = now
         self.bulk_received_at = now
         member.bulk_received_at = now
         insert = self.reorder.insert
@@ -184,7 +189,7 @@ class Inbound:
             self._waits_since = now
         trips = [member.link.srtt for member in self._bond.carrying()]
         self.reorder.round_trip_seconds = min((trip for trip in trips if trip), default=None)
-        live = [member.link for member in self._bond if member.brings_bulk(now)]
+        live = [one.link for one in self._bond if one.brings_bulk(now, self._flowing_since)]
         delays = [(link.owd_in, link.jitter_in) for link in live if link.owd_in is not None]
         if len(delays) < len(live) or not delays:
             self.reorder.hold_seconds = MAX_WAIT_SECONDS
@@ -202,7 +207,7 @@ class Inbound:
             self._slabs.lend(slab)
 
     def _infer(self, now: float) -> None:
-        live = [member.number for member in self._bond if member.brings_bulk(now)]
+        live = [one.number for one in self._bond if one.brings_bulk(now, self._flowing_since)]
         self._released += self.reorder.infer(live, now)
 
     def _open_strictly(self, session: Session, run: Run) -> list[Opened]:

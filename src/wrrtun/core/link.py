@@ -14,11 +14,11 @@ from enum import Enum, StrEnum, auto
 from typing import Final
 
 from .delays import Loss, OneWayDelay, RoundTrip
+from .delivery import Delivery, Travel
 from .events import LinkChanged
 from .probing import (
     IDLE_INTERVAL_SECONDS,
     RESTING_INTERVAL_SECONDS,
-    Delivery,
     Prober,
     Trust,
 )
@@ -109,10 +109,9 @@ class Link:
     # What happened
 
     def on_sent(self, count: int, size_bytes: int, now: float, *, bulk: bool = False) -> None:
-        """Count datagrams put on this link; `bulk` is expected in the other end's reports."""
+        """Count datagrams put on this link."""
         self.outgoing.count(count, size_bytes)
-        if bulk:
-            self._delivery.sent(count, now)
+        self._delivery.sent(count, now, bulk=bulk)
 
     def on_received(self, count: int, size_bytes: int, now: float) -> None:
         """Count authentic datagrams that came over this link: before `on_probe` for a probe."""
@@ -142,12 +141,22 @@ class Link:
             return self._signal(Signal.ANSWERED_IN_ROW, "answers again", now)
         return self._signal(Signal.ANSWERED, "answers", now)
 
-    def on_report(self, bulk_datagrams: int, now: float) -> LinkChanged | None:
-        """Learn how many bulk datagrams the other end has had over this link so far."""
-        if self._delivery.report(bulk_datagrams, self.round_trip.timeout, now):
-            self._prober.prove(now - self.round_trip.timeout)
-        elif self._delivery.failed:
+    def on_report(
+        self, quiet_seconds: float, bulk_datagrams: int, reporter: "Link", now: float
+    ) -> LinkChanged | None:
+        """Hear from the other end how long nothing came over this link, and how much bulk has.
+
+        `reporter` is the link that brought the report; it may be this one.
+        """
+        travel = Travel.over(
+            self.round_trip,
+            self.outgoing.delay,
+            reporter.round_trip,
+            reporter.outgoing.delay,
+        )
+        if self._delivery.failed(quiet_seconds, bulk_datagrams, travel, self.loss_out, now):
             return self._signal(Signal.UNDELIVERED, "reports leave it out", now)
+        self._prober.prove(now - quiet_seconds - travel.most)
         return None
 
     def on_socket_error(self, now: float, reason: str = "its socket failed") -> LinkChanged | None:
@@ -189,12 +198,15 @@ class Link:
         verdict = self.heard_at + self._silence_limit(flowing)
         return min(due, verdict) if verdict > now else due
 
-    def hears(self, now: float) -> bool:
+    def hears(self, now: float, flowing_since: float) -> bool:
         """Tell whether the other end may have frames under way on this link.
 
-        That is its decision: it may trust the link already, or still, when this end does not.
+        That is its decision: it may trust the link already, or still, when this end does not. In a
+        flow of bulk, which began at `flowing_since`, it lets every link be heard all the time.
         """
-        return self.state in HEARING or now - self.heard_at < FLOWING_SILENCE_SECONDS
+        if now - self.heard_at < FLOWING_SILENCE_SECONDS:
+            return True
+        return self.state in HEARING and now - flowing_since < FLOWING_SILENCE_SECONDS
 
     # What is known. Seconds; None before the first sample. Delays are off by the difference of
     # the two ends' clocks, the same for all links.

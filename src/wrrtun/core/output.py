@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .bond import Path
 from .events import Event
 from .headers import Buffer
+from .paths import Path
 
 
 class Transmit(NamedTuple):

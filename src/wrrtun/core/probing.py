@@ -1,4 +1,4 @@
-"""When to probe a link, and what tells that it still delivers: answers, and the other's reports."""
+"""When to probe a link, and when its answers are to be trusted again."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,14 +14,6 @@ RESTING_INTERVAL_SECONDS: Final = 15.0
 DOWN_INTERVALS_SECONDS: Final = (0.2, 1.0)
 
 ENOUGH_UNANSWERED: Final = 3
-# Fewer may simply be lost.
-ENOUGH_UNREPORTED: Final = 4
-# Reports that must leave out a link's bulk before it counts as stalled: the first may have been
-# under way already.
-ENOUGH_MISSES: Final = 2
-# A mobile line pauses for some 50 ms at every hand-over. Past this the reorder buffer's hold ends.
-MIN_STALL_SECONDS: Final = 0.1
-
 ANSWERS_TO_RETURN: Final = (2, 32)
 TRUSTED_AFTER_SECONDS: Final = 5.0
 
@@ -110,42 +102,6 @@ class Prober:
         """Probe as usual; answers are counted from here."""
         self.answers_in_row = 0
         self._down_interval = None
-
-
-class Delivery:
-    """Whether the other end's reports still mention a link that bulk is being sent on."""
-
-    def __init__(self) -> None:
-        self._reported = -1
-        self._unreported = 0  # datagrams
-        self._unreported_since = 0.0
-        self._misses = 0
-
-    def sent(self, count: int, now: float) -> None:
-        """Count bulk that has just left."""
-        if not self._unreported:
-            self._unreported_since = now
-        self._unreported += count
-
-    def report(self, bulk_datagrams: int, timeout_seconds: float, now: float) -> bool:
-        """Take the other end's total for this link; tell whether anything new has arrived."""
-        if bulk_datagrams != self._reported:
-            self._reported = bulk_datagrams
-            self.reset()
-            return True
-        waited = now - self._unreported_since >= max(timeout_seconds, MIN_STALL_SECONDS)
-        if waited and self._unreported >= ENOUGH_UNREPORTED:
-            self._misses += 1
-        return False
-
-    @property
-    def failed(self) -> bool:
-        """Whether enough reports have come without what should be in them."""
-        return self._misses >= ENOUGH_MISSES
-
-    def reset(self) -> None:
-        """Start anew: whatever was sent until now is settled."""
-        self._unreported = self._misses = 0
 
 
 class Trust:

@@ -23,7 +23,7 @@ BURST_SECONDS: Final = 0.4
 LEAST_BURST_BYTES: Final = 64 << 10
 MOST_BURST_BYTES: Final = 4 << 20
 # A link that lost a datagram is not asked again if another is hardly slower.
-COMPARABLE: Final = 1.5
+COMPARABLE: Final = 0.5
 COMPARABLE_SECONDS: Final = 0.005
 ROUND_TRIP_SECONDS: Final = 0.1  # of a link that has not been measured
 MOST_WANTED: Final = 4096  # stretches
@@ -132,8 +132,11 @@ class Repairs:
             return fastest
         others = [member for member in carrying if member is not fastest]
         other = min(others, key=lambda one: one.delay_seconds(now), default=None)
-        limit = COMPARABLE * fastest.delay_seconds(now) + COMPARABLE_SECONDS
-        return other if other is not None and other.delay_seconds(now) <= limit else fastest
+        if other is None:
+            return fastest
+        way = (fastest.link.srtt or 0.0) / 2  # the delays themselves know no zero, only differences
+        later = other.delay_seconds(now) - fastest.delay_seconds(now)
+        return other if later <= COMPARABLE * way + COMPARABLE_SECONDS else fastest
 
     def _fresh(self, first: int, end: int, member: Member, now: float) -> tuple[int, int]:
         """Leave out what was sent again just now: return the first stretch that was not."""

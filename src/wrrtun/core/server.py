@@ -8,13 +8,13 @@ from math import inf
 from typing import Final, NamedTuple
 
 from .batch import Run, split
-from .bond import Path
 from .counters import Counters
 from .errors import Drop, PeerError
 from .events import Event, OtherVersion, SecondClient
 from .handshake import Established
 from .headers import Buffer
 from .output import Output, Transmit
+from .paths import Path
 from .responder import Responder
 from .runs import HEARD_SECONDS, Runs
 from .session import Session

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .batch import Run
-from .bond import Bond, Member, Path, PathCheck, sending_weight
+from .bond import Bond, Member, sending_weight
 from .counters import Counters
 from .errors import Drop
 from .events import Event, MtuAgreed, SessionDown, SessionUp
@@ -20,10 +20,11 @@ from .messages import Bye
 from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox, Output, Transmit
+from .paths import Path, PathCheck
 from .session import Session, Sessions
 from .settings import TunnelSettings
 from .sharing import TableShare
-from .upkeep import Upkeep, credit
+from .upkeep import Upkeep
 from .wire import ANY_LINK, Kind
 
 # How often a tunnel without keys looks up.
@@ -187,7 +188,7 @@ class Tunnel:
             in_order = path == member.path
             count = self.inbound.frames(session, member, run, in_order, now, waited)
         if count:
-            credit(self.bond, member, path, count, len(run.datagrams), now)
+            self.bond.credit(member, path, count, len(run.datagrams), now)
             if run.kind == Kind.BULK:
                 self.upkeep.hurry_report(now)
         return count > 0

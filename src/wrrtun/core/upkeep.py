@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 from .batch import Run
-from .bond import CARRYING, NO_TOKEN, Bond, Member, Path
+from .bond import CARRYING, Bond, Member
 from .counters import Counters
 from .errors import PeerError
 from .events import LinkChanged, PathChanged
-from .inbound import Inbound
+from .inbound import FLOWING_SECONDS, Inbound
 from .messages import (
     MAX_NACK_RANGES,
     Bye,
@@ -26,9 +26,11 @@ from .messages import (
 from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox
+from .paths import NO_TOKEN, Path
 from .rates import Rates
 from .session import Session
 from .sharing import TableShare
+from .suspicion import Suspicion
 from .wire import Kind
 
 # The other end finds a line's rate from reports: every 50 ms would cost a tenth on one that changes
@@ -37,13 +39,15 @@ REPORT_SECONDS: Final = 0.025
 REPORT_SHARE: Final = 0.04
 MAX_REPORT_SECONDS: Final = 0.1
 MAX_KBITS: Final = 0xFFFF_FFFF
-# Bulk counts as flowing this long after the last of it.
-FLOWING_SECONDS: Final = 0.5
 # A link that has been without bulk this long, while others carried some, gets a marker.
 MARKER_SECONDS: Final = 0.02
 MARKER_DATAGRAMS: Final = 3
 MAINTENANCE_SECONDS: Final = 0.025
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
+# A process that comes later than this finds in its sockets what it would else call missing: it
+# first reads them all.
+LATE_SECONDS: Final = 0.015
+READING_SECONDS: Final = 0.003
 
 
 class Upkeep:
@@ -78,6 +82,8 @@ class Upkeep:
         self._stalled_at = -math.inf  # when this end last came late to its sockets
         self._reported_at = now
         self._report_seconds = REPORT_SECONDS
+        self._suspicion = Suspicion(bond)
+        self._reading = False
 
     def on_stall(self, now: float) -> None:
         """Note that this end has just come late to its sockets."""
@@ -95,7 +101,7 @@ class Upkeep:
         content = self._inbound.message(session, run)
         if content is None:
             return False
-        credit(self._bond, member, path, 1, len(run.datagrams), now)
+        self._bond.credit(member, path, 1, len(run.datagrams), now)
         try:
             message = parse_control(content)
         except PeerError as error:
@@ -110,9 +116,9 @@ class Upkeep:
         elif isinstance(message, Marker) and path == member.path:
             self._inbound.mark(member, message.next_bulk_seq, now)
         elif isinstance(message, Nack):
-            self._outbound.repairs.on_nack(message.ranges)
+            self._outbound.repairs.on_nack(message.ranges, now)
         elif isinstance(message, Report):
-            self._on_report(message, now)
+            self._on_report(message, member, now)
         elif isinstance(message, LinkTable):
             self._share.take(message)
             self.send(member, LinksAck(message.serial), now)
@@ -129,7 +135,7 @@ class Upkeep:
         if order is not None:
             token, moved = member.check.on_probe(path, order, probe.token)
         if moved:
-            self.note(PathChanged(self._peer, member.number))
+            self.note(PathChanged(self._peer, member.number), now)
             self.probe(member, now)
         member.rate_in_bits_per_second = probe.rate_kbits * 1e3 or None
         if path == member.path:
@@ -138,7 +144,7 @@ class Upkeep:
         reply = ProbeReply(
             probe.probe_id,
             probe.sent_us,
-            _microseconds(now),
+            int(now * 1e6),
             member.link.incoming.datagrams,
             token,
         )
@@ -148,17 +154,20 @@ class Upkeep:
         change = member.link.on_reply(
             reply.probe_id, reply.received_us, reply.received_datagrams, now
         )
-        self.note(change)
+        self.note(change, now)
         if reply.token not in (NO_TOKEN, member.echo):
             member.echo = reply.token
             self.probe(member, now)
 
-    def _on_report(self, report: Report, now: float) -> None:
+    def _on_report(self, report: Report, reporter: Member, now: float) -> None:
+        self._suspicion.on_report(reporter, now)
         for entry in report.links:
             member = self._bond.get(entry.link)
             if member is not None:
                 member.reported_floor = entry.floor
-                self.note(member.link.on_report(entry.bulk_datagrams, now))
+                quiet = entry.quiet_ms / 1e3
+                change = member.link.on_report(quiet, entry.bulk_datagrams, reporter.link, now)
+                self.note(change, now)
         self._rates.on_report(report, now)
 
     def send(
@@ -174,16 +183,17 @@ class Upkeep:
             transmit = transmit._replace(path=path)
         self._outbox.transmits.append(transmit)
 
-    def note(self, event: LinkChanged | PathChanged | None) -> None:
+    def note(self, event: LinkChanged | PathChanged | None, now: float) -> None:
         """Pass on that a link has changed, and let the bond know; None: it has not."""
         if event is None:
             return
         self._outbox.note(event)
         self._bond.refresh()
         member = self._bond.get(event.link)
-        died = isinstance(event, LinkChanged) and event.after not in CARRYING
-        if died and member is not None:
-            self._outbound.repairs.resend_unreported(member)
+        if not isinstance(event, LinkChanged) or member is None:
+            return
+        if event.before in CARRYING and event.after not in CARRYING:
+            self._outbound.repairs.resend_unreported(member, now)
 
     def nack(self, now: float) -> None:
         """Ask the other end for what is missing."""
@@ -204,22 +214,30 @@ class Upkeep:
         sent = member.link.outgoing.datagrams + 1
         seq = self._outbound.next_bulk_seq
         rate = min(int((member.rate_bits_per_second or 0.0) / 1e3), MAX_KBITS)
-        probe = Probe(probe_id, _microseconds(now), sent, seq, member.echo, rate)
+        probe = Probe(probe_id, int(now * 1e6), sent, seq, member.echo, rate)
         self.send(member, probe, now)
         member.markers.seq, member.markers.sent_at = seq, now
 
     def run(self, now: float) -> None:
         """Probe, mark, report, judge the links; `due_at` then says when to come back."""
+        if now - self.due_at > LATE_SECONDS and not self._reading:
+            self._reading = True
+            self.due_at = now + READING_SECONDS
+            return
+        self._reading = False
         received = now - self._inbound.bulk_received_at < FLOWING_SECONDS
         flowing = received or now - self._outbound.bulk_sent_at < FLOWING_SECONDS
         for member in self._bond:
             resting = member.resting(now)
             member.link.rest(resting)
-            self.note(member.link.check(now, flowing and not resting))
+            self.note(member.link.check(now, flowing and not resting), now)
             if member.link.probe_due(now, flowing and not resting):
                 self.probe(member, now)
+        sent_at, received_at = self._outbound.bulk_sent_at, self._inbound.bulk_received_at
+        suspect = self._suspicion.look(received_at, sent_at, now)
         self._mark(now)
-        if received and now >= self._reported_at + self._report_seconds:
+        # While reports are missing, the other end may need to hear whom its own do not reach by.
+        if (received or suspect) and now >= self._reported_at + self._report_seconds:
             self._report(now)
         table = self._share.due(now)
         if table is not None:
@@ -275,15 +293,3 @@ class Upkeep:
         if rate:
             least = (member.link.outgoing.bytes - before) * 8 / (REPORT_SHARE * rate)
             self._report_seconds = min(max(REPORT_SECONDS, least), MAX_REPORT_SECONDS)
-
-
-def credit(bond: Bond, member: Member, path: Path, count: int, size: int, now: float) -> None:
-    """Count authentic datagrams on the link that brought them, whatever their header says."""
-    if path != member.path:
-        # A path that no link has yet is its header's link on the move.
-        member = next((one for one in bond if one.path == path), member)
-    member.link.on_received(count, size + count * member.header_bytes, now)
-
-
-def _microseconds(now: float) -> int:
-    return int(now * 1e6)
