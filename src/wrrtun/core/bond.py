@@ -184,7 +184,7 @@ class Bond:
         self._members: dict[int, Member] = {}
         self._carrying: list[Member] = []
         self.spare: list[Member] = []  # metered, to carry what the others have no room for
-        self._express: list[Member] = []
+        self.trusted: list[Member] = []  # of those that carry: for what must arrive in time
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -223,7 +223,7 @@ class Bond:
         self.spare = metered if usual else []
         for member in self._members.values():
             member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
-        self._express = [one for one in self._carrying if not one.suspect] or self._carrying
+        self.trusted = [one for one in self._carrying if not one.suspect] or self._carrying
 
     def carrying(self) -> list[Member]:
         """Return the links that frames may be sent on; asked for every frame."""
@@ -231,7 +231,7 @@ class Bond:
 
     def fastest(self, now: float) -> Member | None:
         """Return the link on which a small frame would arrive first."""
-        candidates = self._express
+        candidates = self.trusted
         if len(candidates) == 1:
             return candidates[0]
         return min(candidates, key=lambda member: member.delay_seconds(now), default=None)

@@ -3,7 +3,8 @@
 Repairs go ahead of bulk, as the pacer of their link allows, and are charged to it. They are bounded
 by an allowance in bytes: a share of the bulk that is sent, and a burst for what a dead link had
 under way. So repairs never become a storm: a link that loses more gets what the allowance has, and
-the rest is TCP's. What was sent again less than a round trip ago is not sent again.
+the rest is TCP's. What was sent again less than a round trip before it was asked for is not sent
+again: who asked could not know.
 """
 
 from collections import deque
@@ -43,8 +44,8 @@ class Repairs:
         self._bond = bond
         self._log = log
         self._scheduler = scheduler
-        # First and end, unwrapped.
-        self._wanted: deque[tuple[int, int]] = deque(maxlen=MOST_WANTED)
+        # First and end, unwrapped, and since when it has been wanted.
+        self._wanted: deque[tuple[int, int, float]] = deque(maxlen=MOST_WANTED)
         self._due_at = -inf
         self._burst_bytes = self._allowance_bytes = float(LEAST_BURST_BYTES)
         self._again: dict[int, float] = {}  # when a seq was last sent again
@@ -61,14 +62,14 @@ class Repairs:
         wanted = rate_bits_per_second / 8 * BURST_SECONDS if rate_bits_per_second else inf
         self._burst_bytes = min(max(wanted, LEAST_BURST_BYTES), MOST_BURST_BYTES)
 
-    def on_nack(self, ranges: tuple[tuple[int, int], ...]) -> None:
+    def on_nack(self, ranges: tuple[tuple[int, int], ...], now: float) -> None:
         """Take what the other end misses: first seq (40 bits) and count."""
         self.nacks += 1
         for seq, count in ranges:
             first = self._log.unwrap(seq)
-            self._wanted.append((first, first + count))
+            self._wanted.append((first, first + count, now))
 
-    def resend_unreported(self, member: Member, most_datagrams: int = MEMORY) -> None:
+    def resend_unreported(self, member: Member, now: float, most_datagrams: int = MEMORY) -> None:
         """Send again on the other links what no report says has come over this one: newest last.
 
         For a link that has just died, or become much slower than what it was given.
@@ -80,7 +81,7 @@ class Repairs:
             # Reports count no repairs: what was asked for already is left to the other end.
             seqs = [seq for seq in range(first, end) if seq not in again][:most_datagrams]
             most_datagrams -= len(seqs)
-            self._wanted.extend((seq, seq + 1) for seq in seqs)
+            self._wanted.extend((seq, seq + 1, now) for seq in seqs)
 
     def clear(self) -> None:
         """Forget what was asked for: who asked has started anew."""
@@ -91,7 +92,7 @@ class Repairs:
         """Return what may be sent again now; valid until the log's next run."""
         transmits: list[Transmit] = []
         while self._wanted:
-            first, end = self._wanted[0]
+            first, end, since = self._wanted[0]
             kept = next(self._log.parts(first, end), None)
             # Who has let go of a link refuses what was sealed for it.
             if kept is None or not self._known(kept[0].link):
@@ -103,7 +104,7 @@ class Repairs:
             if member is None or not member.pacer.ready(now):
                 self._due_at = member.pacer.next_time(now) if member is not None else inf
                 break
-            start, stop = self._fresh(start, stop, member, now)
+            start, stop = self._fresh(start, stop, member, since)
             size = run.datagram_bytes + member.header_bytes
             allowed = int(self._allowance_bytes // size)
             if start < stop and not allowed:
@@ -112,7 +113,7 @@ class Repairs:
                 stop = min(stop, start + min(allowed, _room(member, size, now)))
                 transmits.append(self._transmit(run, start, stop, member, now))
             if stop < end:
-                self._wanted[0] = (stop, end)
+                self._wanted[0] = (stop, end, since)
             else:
                 self._wanted.popleft()
         return transmits
@@ -126,7 +127,7 @@ class Repairs:
 
     def _choose(self, lost_on: int, now: float) -> Member | None:
         """Name the fastest link, but not the one that lost it if another is about as fast."""
-        carrying = self._bond.carrying()
+        carrying = self._bond.trusted
         fastest = min(carrying, key=lambda one: one.delay_seconds(now), default=None)
         if fastest is None or fastest.number != lost_on:
             return fastest
@@ -138,9 +139,9 @@ class Repairs:
         later = other.delay_seconds(now) - fastest.delay_seconds(now)
         return other if later <= COMPARABLE * way + COMPARABLE_SECONDS else fastest
 
-    def _fresh(self, first: int, end: int, member: Member, now: float) -> tuple[int, int]:
-        """Leave out what was sent again just now: return the first stretch that was not."""
-        limit = now - (member.link.srtt or ROUND_TRIP_SECONDS)
+    def _fresh(self, first: int, end: int, member: Member, since: float) -> tuple[int, int]:
+        """Leave out what who asked cannot have seen yet: return the first stretch without it."""
+        limit = since - (member.link.srtt or ROUND_TRIP_SECONDS)
         again = self._again
         while first < end and again.get(first, -inf) > limit:
             first += 1

@@ -248,7 +248,7 @@ class Tunnel:
         """Hear from the shell that a link's socket, device or address does not do any more."""
         member = self.bond.get(number)
         if member is not None:
-            self.upkeep.note(member.link.on_socket_error(now, reason))
+            self.upkeep.note(member.link.on_socket_error(now, reason), now)
 
     def link_renewed(self, number: int, now: float) -> None:
         """Hear that a link sends from another address or port: let the other end know at once."""
