@@ -1,41 +1,35 @@
 """Pictures of results, as PNG: what each line carried, delays, shares, CPU.
 
-Each has an opaque, light ground of its own, so that it reads on light pages and on dark ones. Every
-picture has its figures in a table beside it; one that has nothing to show is left out.
+Every picture has its figures in a table beside it; one that has nothing to show is left out.
 """
 
 import statistics
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from bench import summary
+from bench.pictures import EVENT, GROUND, INK, LINES, OURS, THEIRS, figure, png
 from bench.profiles import PROFILES
 from bench.results import HELD_SECONDS, Result
 from bench.summary import Entry, Spread
 
-WIDTH_INCHES: Final = 8.0
-DOTS_PER_INCH: Final = 160  # 1280 wide: twice what a README shows
-COLOURS: Final = 96  # in the file: enough for smooth letters, and a third of the size
 SMOOTH: Final = 5  # samples in one step of a curve: half a second
 BAR_INCHES: Final = 0.3
-GROUND, INK, FAINT, EVENT = "#fbfbfa", "#30363d", "#d8dee4", "#b3261e"
-OURS, THEIRS = "#0b63c5", "#8c959f"
-LINES: Final = (
-    *("#0b63c5", "#e08a00", "#2a8c4a", "#8250df"),
-    *("#c2343a", "#1b8a94", "#9a6a00", "#6e7781"),
-)
 MANY_PINGS: Final = 20  # a distribution of fewer is none
 FEW_ROWS: Final = 3  # fewer are read in the table
 
 
-def plots(results: Sequence[Result], folder: Path, stem: str) -> list[str]:
-    """Draw what a profile's results have to show; return Markdown that shows the pictures."""
+def plots(
+    results: Sequence[Result], folder: Path, stem: str, *, over_time: bool = True
+) -> list[str]:
+    """Draw what a profile's results have to show; return Markdown that shows the pictures.
+
+    `over_time`: each tunnel's typical run second by second, too.
+    """
     found = [entry for entry in summary.entries(results) if not _is_bare(entry.key[1])]
     drawn = {
         "share": _bars(found, _share, "goodput, % of the bare lines' sum", 100.0),
@@ -43,18 +37,23 @@ def plots(results: Sequence[Result], folder: Path, stem: str) -> list[str]:
     }
     if PROFILES[results[0].row.profile].unshaped:  # else the lines set the pace, not the CPU
         drawn["cpu"] = _bars(found, lambda each: each.cpu_ns_per_byte, "CPU time, ns a byte", 1.0)
-    for result in _typical(results):
+    for result in _typical(results) if over_time else ():
         name = f"{result.row.contender}-{result.row.traffic}"
         drawn[name] = _over_time(result)
         drawn[f"{name}-delay"] = _delay(result)
-    shown = []
-    for name, figure in drawn.items():
-        if figure is not None:
-            path = folder / f"{stem}-{name}.png"
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_png(figure))
-            shown.append(f"![{stem}: {name}]({folder.name}/{path.name})\n")
-    return shown
+    return [
+        save(drawing, folder, f"{stem}-{name}")
+        for name, drawing in drawn.items()
+        if drawing is not None
+    ]
+
+
+def save(drawing: Figure, folder: Path, stem: str) -> str:
+    """Write a picture into a folder; return Markdown that shows it from the folder above."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}.png"
+    path.write_bytes(png(drawing))
+    return f"![{stem}]({folder.name}/{path.name})\n"
 
 
 def _is_bare(contender: str) -> bool:
@@ -63,35 +62,6 @@ def _is_bare(contender: str) -> bool:
 
 def _share(entry: Entry) -> Spread | None:
     return entry.share_of_bare or entry.share_of_offered
-
-
-def _png(figure: Figure) -> bytes:
-    """Render, and keep no more colours than there are to see."""
-    drawn, out = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _figure(title: str, inches: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Make a picture with panels one above the other that share their x axis."""
-    figure = Figure(
-        figsize=(WIDTH_INCHES, inches), dpi=DOTS_PER_INCH, facecolor=GROUND, layout="constrained"
-    )
-    axes = [figure.add_subplot(panels, 1, 1)]
-    axes += [figure.add_subplot(panels, 1, n, sharex=axes[0]) for n in range(2, panels + 1)]
-    axes[0].set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
-    for each in axes:
-        each.set_facecolor(GROUND)
-        each.tick_params(colors=INK, labelsize=9, length=0)
-        each.xaxis.label.set_color(INK)
-        each.yaxis.label.set_color(INK)
-        each.grid(color=FAINT, linewidth=0.7)
-        each.set_axisbelow(True)
-        for side in ("top", "right", "left"):
-            each.spines[side].set_visible(False)
-        each.spines["bottom"].set_color(THEIRS)
-    return figure, axes
 
 
 def _names(keys: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -118,7 +88,7 @@ def _bars(
     there = [(entry, found) for entry in entries if (found := value(entry)) is not None]
     if len(there) < FEW_ROWS:
         return None
-    figure, (axes,) = _figure(f"{there[0][0].key[0]}: {what}", 0.9 + BAR_INCHES * len(there))
+    drawing, (axes,) = figure(f"{there[0][0].key[0]}: {what}", 0.9 + BAR_INCHES * len(there))
     _rows(axes, _names([entry.key for entry, _ in there]))
     most = max(found.most for _, found in there) * unit
     for y, (entry, found) in enumerate(there):
@@ -129,7 +99,7 @@ def _bars(
         end = max(middle, found.most * unit)
         axes.text(end + most * 0.012, y, f"{middle:.1f}", va="center", fontsize=9, color=INK)
     axes.set_xlim(0, most * 1.1)
-    return figure
+    return drawing
 
 
 def _pings(results: Sequence[Result]) -> Figure | None:
@@ -145,7 +115,7 @@ def _pings(results: Sequence[Result]) -> Figure | None:
         return None
     profile = next(iter(there))[0]
     title = f"{profile}: ping meanwhile, ms (median, 99 % below)"
-    figure, (axes,) = _figure(title, 0.9 + BAR_INCHES * len(there))
+    drawing, (axes,) = figure(title, 0.9 + BAR_INCHES * len(there))
     boxes = axes.boxplot(
         list(there.values()), positions=range(len(there)), orientation="horizontal", widths=0.55,
         whis=(1, 99), showfliers=False, patch_artist=True, manage_ticks=False,
@@ -168,7 +138,7 @@ def _pings(results: Sequence[Result]) -> Figure | None:
     axes.set_xticks([m for m in marks if m > axes.get_xlim()[0]])
     axes.set_xticks([], minor=True)
     axes.xaxis.set_major_formatter("{x:g}")
-    return figure
+    return drawing
 
 
 def _typical(results: Sequence[Result]) -> list[Result]:
@@ -230,7 +200,7 @@ def _over_time(result: Result) -> Figure | None:
     ]
     seconds = [(step + 0.5) * smooth * result.outcome.interval_seconds for step in range(count)]
     title = f"{row.profile}: {row.contender}, {row.traffic}, goodput in Mbit/s by line"
-    figure, (axes,) = _figure(title, 2.6)
+    drawing, (axes,) = figure(title, 2.6)
     names = [line.line for line in result.lines]
     axes.stackplot(seconds, stacked, labels=names, colors=LINES, linewidth=0)
     _mark_events(axes, result)
@@ -241,7 +211,7 @@ def _over_time(result: Result) -> Figure | None:
         columnspacing=1.2, borderaxespad=0.1,
     )  # fmt: skip
     axes.xaxis.set_major_formatter("{x:g} s")
-    return figure
+    return drawing
 
 
 def _delay(result: Result) -> Figure | None:
@@ -252,7 +222,7 @@ def _delay(result: Result) -> Figure | None:
         return None
     row = result.row
     title = f"{row.profile}: {row.contender}, {row.traffic}: delay of the transfer, and its order"
-    figure, (delay, waiting) = _figure(title, 3.4, panels=2)
+    drawing, (delay, waiting) = figure(title, 3.4, panels=2)
     step = result.outcome.interval_seconds
     delay.plot([(n + 1) * step for n in range(len(trips))], [1e3 * each for each in trips],
                color=OURS, linewidth=1.4)  # fmt: skip
@@ -268,4 +238,4 @@ def _delay(result: Result) -> Figure | None:
     waiting.xaxis.set_major_formatter("{x:g} s")
     _mark_events(delay, result)
     _mark_events(waiting, result, named=False)
-    return figure
+    return drawing

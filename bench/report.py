@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import micro, summary
-from bench.plots import plots
+from bench import micro, overview, summary
+from bench.plots import plots, save
 from bench.profiles import PROFILES
 from bench.results import Costs, Environment, Folder, Proof
 from bench.suites import SUITES
@@ -20,14 +20,28 @@ BEGIN: Final = "<!-- measured: by ./scripts/bench, copied by ./scripts/bench --p
 END: Final = "<!-- end of measured -->"
 MEASURED: Final = re.compile(r"<!-- measured.*?<!-- end of measured -->", re.DOTALL)
 PLOTS: Final = "plots"
-TOLD: Final = {"wrrtun-rates": "wrrtun, told the rates", "wrrtun-found": "wrrtun, told nothing"}
+SECOND_BY_SECOND: Final = {"story", "faults"}  # suites whose transfers are worth watching
+CALLED: Final = {
+    "openvpn": "OpenVPN over the first line",
+    "wireguard-go": "wireguard-go over the first line",
+    "bond-udp": "kernel bond over two OpenVPN TAPs, UDP",
+    "bond-tcp": "the same over TCP",
+    "bond-delayed": "the same over UDP, netem delays the fast line",
+    "mptcp": "Multipath TCP, no tunnel",
+    "mlvpn": "MLVPN",
+    "glorytun": "glorytun",
+    "wrrtun-rates": "wrrtun, told the lines' rates",
+    "wrrtun-found": "wrrtun, told nothing",
+}
 
 
 def suite(name: str, folder: Folder, pictures: Path) -> str:
     """Write a suite's tables and plots as Markdown; plots go into a folder beside it."""
     records = folder.records()
     text = [f"## {name}: {SUITES[name].about}", ""]
-    text += [_measured_on(each) for each in records if isinstance(each, Environment)]
+    where = [each for each in records if isinstance(each, Environment)]
+    text += [_measured_on(each) for each in where[:1]]
+    text += [f"From {each.began} on: commit {each.commit}.\n" for each in where[1:]]
     text += [
         f"The lines of {proof.profile} are void: {proof.void}.\n"
         for proof in records
@@ -37,12 +51,19 @@ def suite(name: str, folder: Folder, pictures: Path) -> str:
         text += [table(*each) for each in micro.tables(costs)]
     results = folder.results()
     found = summary.entries(results)
+    glance = overview.rows(found)
+    if glance is not None:
+        text.append(table(*glance))
+    skews = overview.skews(found)
+    if skews is not None:
+        text.append(save(skews, pictures / PLOTS, f"{name}-skews"))
     for profile in dict.fromkeys(entry.key[0] for entry in found):
         text += [f"### {profile}", "", f"{PROFILES[profile].about[0].upper()}"
                  f"{PROFILES[profile].about[1:]}.", ""]  # fmt: skip
         text.append(table(summary.HEAD, [summary.cells(e) for e in found if e.key[0] == profile]))
         mine = [each for each in results if each.row.profile == profile]
-        text += plots(mine, pictures / PLOTS, f"{name}-{profile}")
+        over_time = name in SECOND_BY_SECOND or bool(PROFILES[profile].events)
+        text += plots(mine, pictures / PLOTS, f"{name}-{profile}", over_time=over_time)
     return "\n".join(text) + "\n"
 
 
@@ -72,7 +93,7 @@ def story(folder: Folder) -> str:
         rows.append(("sum of both", summary.one(middle, 1e-6, 2) + " Mbit/s", "", ""))
     for entry in found:
         if not entry.key[1].startswith("bare"):
-            rows.append(_story_row(TOLD.get(entry.key[1], entry.key[1]), entry))
+            rows.append(_story_row(CALLED.get(entry.key[1], entry.key[1]), entry))
     head = ("one TCP stream (cubic), download", "goodput", "of the sum", "ping meanwhile, ms")
     seconds = results[0].row.seconds if results else 0.0
     env = next((each for each in folder.records() if isinstance(each, Environment)), None)
@@ -88,7 +109,7 @@ def story(folder: Folder) -> str:
 def _story_row(what: str, entry: Entry) -> tuple[str, str, str, str]:
     if entry.goodput_bits_per_second is None:
         trouble = entry.troubles[-1].splitlines()[-1] if entry.troubles else ""
-        return what, f"failed: {trouble}", "", ""
+        return what, trouble, "", ""
     ours = entry.key[1] == "wrrtun-rates"
     bold = "**" if ours else ""
     pings = entry.ping_percentiles_seconds
@@ -115,6 +136,8 @@ def _measured_on(where: Environment) -> str:
 def publish(out: Path, repository: Path) -> None:
     """Write bench/RESULTS.md from the suites' folders in `out`, and README's table from it."""
     results = repository / "bench" / "RESULTS.md"
+    for old in (results.parent / PLOTS).glob("*.png"):
+        old.unlink()
     text = ["# Results", "", "Written by `./scripts/bench --publish`; do not edit.", ""]
     there = [name for name in SUITES if (out / name / "results.jsonl").exists()]
     if "story" in there:

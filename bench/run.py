@@ -78,8 +78,10 @@ def _left(group: Group, folder: Folder) -> Group:
 
 
 def _run(todo: Sequence[Group], folder: Folder, console: Console, seed: int) -> None:
-    if not any(isinstance(record, Environment) for record in folder.records()):
-        folder.add(environment(seed))
+    here = environment(seed)
+    known = [record.commit for record in folder.records() if isinstance(record, Environment)]
+    if known[-1:] != [here.commit]:
+        folder.add(here)
     if not todo:
         return
     columns = (

@@ -4,11 +4,14 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bench.profiles import PROFILES
 from bench.results import Result
 from bench.suites import YARDSTICK
 from bench.workloads.all import WORKLOADS
+
+TUNNEL_SHARE: Final = 1382 / 1448  # of a bare TCP's payload, at links of 1500 bytes
 
 Key = tuple[str, str, str]  # profile, contender, traffic
 
@@ -36,7 +39,8 @@ class Entry:
     """One line of a table: every run of a contender with a workload over a profile.
 
     Shares are fractions: of the bare lines' sum in the same run, and of what the lines were told to
-    carry over the whole transfer, less a bare TCP's headers. Pings are percentiles of all runs'
+    carry over the whole transfer, less a bare TCP's headers; `share_of_ceiling` is of what is left
+    of that after a tunnel's own overhead. Pings are percentiles of all runs'
     round trips together, in seconds; `lost_pings` is a fraction. `gap_seconds` is the longest time
     without goodput.
     """
@@ -45,6 +49,7 @@ class Entry:
     goodput_bits_per_second: Spread | None
     share_of_bare: Spread | None
     share_of_offered: Spread | None
+    share_of_ceiling: Spread | None
     gap_seconds: Spread | None
     retransmits: Spread | None
     ping_percentiles_seconds: dict[int, float]
@@ -97,6 +102,7 @@ def _entry(key: Key, runs: list[Result], bare: dict[tuple[str, str, int], float]
         goodput_bits_per_second=Spread.of(each.goodput_bits_per_second for each in outcomes),
         share_of_bare=Spread.of(_share_of_bare(run, bare) for run in usable),
         share_of_offered=Spread.of(map(_share_of_offered, usable)),
+        share_of_ceiling=Spread.of(map(_share_of_ceiling, usable)),
         gap_seconds=Spread.of(map(longest_gap_seconds, usable)),
         retransmits=Spread.of(each.retransmits for each in outcomes),
         ping_percentiles_seconds={p: percentile(pings, p) for p in (50, 95, 99, 100)}
@@ -139,6 +145,12 @@ def _share_of_offered(run: Result) -> float | None:
     return run.outcome.goodput_bits_per_second / offered
 
 
+def _share_of_ceiling(run: Result) -> float | None:
+    """Known of wrrtun, which fills a packet of 1500 bytes with 1382 bytes of a TCP's payload."""
+    share = _share_of_offered(run)
+    return share / TUNNEL_SHARE if share and run.row.contender.startswith("wrrtun") else None
+
+
 def longest_gap_seconds(run: Result) -> float | None:
     """The longest time without goodput, after the first second."""
     outcome = run.outcome
@@ -165,6 +177,7 @@ HEAD = (
         "goodput Mbit/s",
         "of bare sum",
         "of offered",
+        "of ceiling",
         "ping ms 50/95/99/max",
     ),
     *("lost", "gap s", "retrans", "CPU ns/B", "MB", "trouble"),
@@ -181,6 +194,7 @@ def cells(entry: Entry) -> tuple[str, ...]:
         spread(entry.goodput_bits_per_second, 1e-6, 2),
         spread(entry.share_of_bare, 100, 1, " %"),
         spread(entry.share_of_offered, 100, 1, " %"),
+        spread(entry.share_of_ceiling, 100, 1, " %"),
         ping,
         "" if entry.lost_pings is None else f"{entry.lost_pings:.1%}",
         spread(entry.gap_seconds, 1, 1),
