@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrrtun.core.classify import is_express, network_offset
+from wrrtun.core.classify import Flow, Frame, classify, network_offset
 
 MACS = bytes(12)
+
+
+def is_express(frame: Frame, offset: int = 0) -> bool:
+    return classify(frame, offset)[0]
+
+
+def flow_of(frame: Frame, offset: int = 0) -> Flow | None:
+    return classify(frame, offset)[1]
+
+
 HOST4 = ip_address("192.0.2.1").packed
 HOST6 = ip_address("2001:db8::1").packed
 
@@ -47,7 +57,7 @@ Ip = Callable[..., bytes]
 
 
 @IP
-@pytest.mark.parametrize("flags", [0x10, 0x02, 0x12, 0x11, 0x04])  # ACK SYN SYN-ACK FIN RST
+@pytest.mark.parametrize("flags", [0x10, 0x02, 0x12])  # ACK SYN SYN-ACK
 @pytest.mark.parametrize("options", [b"", b"\1" * 12, b"\1" * 40])
 def test_tcp_without_payload_is_express(ip: Ip, flags: int, options: bytes) -> None:
     assert is_express(ip(6, tcp(flags=flags, options=options)))
@@ -58,6 +68,53 @@ def test_tcp_without_payload_is_express(ip: Ip, flags: int, options: bytes) -> N
 @pytest.mark.parametrize("payload", [b"x", b"x" * 1400])
 def test_tcp_with_payload_is_bulk(ip: Ip, options: bytes, payload: bytes) -> None:
     assert not is_express(ip(6, tcp(payload, options=options)))
+
+
+@IP
+@pytest.mark.parametrize("flags", [0x11, 0x04, 0x14])  # FIN RST RST-ACK
+def test_what_ends_a_tcp_connection_does_not_overtake_its_data(ip: Ip, flags: int) -> None:
+    assert not is_express(ip(6, tcp(flags=flags)))
+
+
+@IP
+def test_the_flow_of_udp_is_its_addresses_and_ports_whatever_its_size(ip: Ip) -> None:
+    host = HOST4 if ip is ipv4 else HOST6
+    flow = host + host + struct.pack("!HH", 40000, 40001)
+    assert flow_of(ip(17, udp(b"x"))) == flow_of(ip(17, udp(b"x" * 1200))) == flow
+    assert flow_of(ip(17, udp(b"x", target=40002))) != flow
+    tagged = ip(17, udp(b"x"))
+    tagged = tagged[:12] + bytes.fromhex("81000005") + tagged[12:]
+    assert flow_of(bytearray(bytes(12) + tagged), 12) == flow
+
+
+def test_options_and_extension_headers_change_no_flow() -> None:
+    options = bytes([17, 0, 1, 4, 0, 0, 0, 0])
+    assert flow_of(ipv6(60, options + udp(b"x"))) == flow_of(ipv6(17, udp(b"x")))
+    assert flow_of(ipv4(17, udp(b"x"), options=b"\x94\4\0\0")) == flow_of(ipv4(17, udp(b"x")))
+
+
+def test_the_first_fragment_tells_the_flow_of_a_datagram() -> None:
+    datagram = udp(b"x" * 1400)
+    assert classify(ipv4(17, datagram, fragment=0x2000)) == (False, flow_of(ipv4(17, udp(b"x"))))
+    assert classify(ipv4(17, datagram, fragment=0x2001)) == (False, None)
+    first, second = bytes([17, 0, 0, 1, 0, 0, 0, 9]), bytes([17, 0, 0, 8, 0, 0, 0, 9])
+    assert classify(ipv6(44, first + datagram)) == (False, flow_of(ipv6(17, udp(b"x"))))
+    assert classify(ipv6(44, second + datagram)) == (False, None)
+
+
+@IP
+def test_the_order_of_what_is_not_marked_nor_udp_is_nobody_s_concern(ip: Ip) -> None:
+    assert (
+        flow_of(ip(6, tcp())) is flow_of(ip(6, tcp(b"x" * 1400))) is flow_of(ip(132, b"x")) is None
+    )
+
+
+@IP
+def test_what_is_marked_for_expedited_forwarding_is_a_flow_of_its_own(ip: Ip) -> None:
+    marked = {"tos" if ip is ipv4 else "traffic_class": 46 << 2}
+    flows = {flow_of(ip(17, udp(b"x"))), flow_of(ip(17, udp(b"x"), **marked)), None}
+    assert len(flows) == 3
+    assert flow_of(ip(6, tcp(b"x"), **marked)) is not None
 
 
 @IP
@@ -215,4 +272,6 @@ def test_any_bytes_are_classified(
         if position < len(frame):
             frame[position] = value
     assert is_express(frame[:length]) in (True, False)
-    assert is_express(memoryview(frame), offset) in (True, False)
+    express, flow = classify(memoryview(frame), offset)
+    assert express in (True, False)
+    assert flow is None or isinstance(flow, bytes)

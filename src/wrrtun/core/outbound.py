@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from .bond import Bond, Member
-from .classify import is_express
+from .classify import classify
 from .counters import Counters
 from .cutter import Cutter
 from .ecn import mark_congestion_experienced
 from .errors import Drop
+from .flows import BulkFlows
 from .headers import Buffer
 from .meter import RateMeter
 from .output import Transmit
@@ -80,6 +81,7 @@ class Outbound:
         self._scheduler = Scheduler()
         self._meters: dict[int, RateMeter] = {}
         self._cutter = Cutter()
+        self._flows = BulkFlows()
         self._borrowed: list[Train] = []
         self._slabs = SlabPool()
         self.log = SentLog(next_bulk_seq, self._slabs)
@@ -121,13 +123,19 @@ class Outbound:
         if member is None:
             self._counters.drop(Drop.NO_LINK, train.count)
             return None
+        express, flow = classify(read, VNET.size)
+        behind_bulk = flow is not None and self._flows.holds(flow, now)
         if (
-            train.count == 1
-            and is_express(read, VNET.size)
+            express
+            and not behind_bulk
+            and train.count == 1
             and member.admit_express(train.frame_bytes, now)
         ):
             self.express_frames += 1
             return self.send_one(Kind.EXPRESS, train.flags, train.frame, member, session, now)
+        # A small frame is no reason to keep those that follow it back, or a call never came free.
+        if flow is not None and not (express and behind_bulk):
+            self._flows.add(flow)
         if self.queue.push(train, now):
             self._borrowed.append(train)
         else:
