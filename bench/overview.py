@@ -46,7 +46,7 @@ def skews(found: Sequence[Entry]) -> Figure | None:
     marks = sorted({skew for each in points.values() for skew, _ in each})
     if len(marks) < FEW_PROFILES:
         return None
-    title = "one TCP stream over two lines of 6 Mbit/s, % of their sum, by skew"
+    title = "one TCP stream over two lines of 4 Mbit/s, % of their sum, by skew"
     figure, (axes,) = pictures.figure(title, 3.4)
     for (contender, traffic), each in sorted(points.items()):
         how, style = WITH[contender]
