@@ -11,12 +11,13 @@ from typing import Final
 import msgspec
 
 from bench.contenders.all import CONTENDERS
+from bench.lab import uml
 from bench.lab.anywhere import ensure_netem
 from bench.lab.topology import shaped, unshaped
 from bench.measure import SETUP_SECONDS, measure
 from bench.profiles import PROFILES
 from bench.proof import prove
-from bench.results import Proof, Result, Row
+from bench.results import Proof, Result, Row, now
 from bench.workloads.all import WORKLOADS
 
 PROOF_SECONDS: Final = 8.0  # for each line
@@ -59,6 +60,10 @@ def _say(what: Said) -> None:
 def main(group: Group) -> None:
     """Measure row after row."""
     profile = PROFILES[group.profile]
+    if profile.host_only and uml.inside():
+        for row in group.rows:
+            _say(Result(row=row, began=now(), error="not available: user-mode Linux is too slow"))
+        return
     _say(Step(f"{profile.name}: {len(profile.lines)} lines"))
     with unshaped(len(profile.lines)) if profile.unshaped else shaped(profile) as lab:
         proof = None

@@ -1,7 +1,6 @@
 """Debian's OpenVPN in a lab, set up as it should be: TLS, AES-256-GCM, a TAP on both ends."""
 
 import contextlib
-import datetime
 import functools
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from bench.certificates import self_signed
 from bench.lab.topology import SERVER_ADDRESS, Lab, LabLine
 from bench.processes import Process
 
@@ -84,19 +81,7 @@ def _is_up(process: Process) -> bool:
 
 def _make_certificate(room: Path, role: str) -> str:
     """Write a self-signed certificate for a day and its key; return its SHA-256 fingerprint."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    key, certificate = self_signed(role)
     private = room / f"{role}.key"
     private.touch(mode=0o600)
     private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

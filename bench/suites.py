@@ -58,7 +58,7 @@ SUITES: Final = {
         (
             Part(
                 (
-                    *("adsl-mobile", "asymmetric", "vdsl-lte-small", "two-equal"),
+                    *("adsl-mobile", "asymmetric", "vdsl-lte-small", "vdsl-lte", "two-equal"),
                     *_LOSSY,
                     *_HARD,
                     *_CHANGING,
@@ -69,6 +69,7 @@ SUITES: Final = {
             ),
             Part(("adsl-mobile", "asymmetric"), ("wrrtun-rates", "wrrtun-found"), ("tcp-up",)),
             Part(("adsl-mobile",), ("wrrtun-weights",), ("tcp-down",)),
+            Part(("both-loss-10",), ("wrrtun-rates", "wrrtun-redundant"), ("tcp-down",)),
         ),
     ),
     "latency": Suite(

@@ -8,7 +8,6 @@ first datagram of the handshake.
 import argparse
 import asyncio
 import contextlib
-import datetime
 import json
 import socket
 import ssl
@@ -21,10 +20,8 @@ from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from bench.certificates import self_signed
 
 ALPN: Final = "wrrtun-bench"
 STREAM_BYTES: Final = 2_000_000  # over a second of the lines here
@@ -68,19 +65,7 @@ class Receiver(QuicConnectionProtocol):
 
 
 async def _send(options: argparse.Namespace) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "quic")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    key, certificate = self_signed("quic")
     configuration = QuicConfiguration(
         is_client=False,
         alpn_protocols=[ALPN],
