@@ -70,3 +70,23 @@ def test_without_order_bulk_is_handed_over_as_it_comes_and_what_is_missing_is_kn
     assert not inbound.reorder.waiting
     inbound.tick(9.0)
     assert inbound.take() == []
+
+
+def test_what_came_over_another_link_first_counts_once_for_its_own() -> None:
+    inbound, session, member = receiver()
+    frames = [bytes([0]) * 100]
+    sealed = [
+        Sealer(Suite.AES_256_GCM, KEY, 7).seal(Kind.BULK, 0, 0, 1, seq, frames) for seq in (0, 1)
+    ]
+    (first,), (second,) = (split(memoryview(each), len(each)) for each in sealed)
+    assert inbound.frames(session, member, first, False, 1.0) == 1
+    assert inbound.take() != []
+    assert inbound.reorder.floor(1) == 1  # nothing has come over the link itself
+
+    assert inbound.frames(session, member, first, True, 1.1) == 1
+    assert inbound.take() == []
+    assert member.arrivals.datagrams == 1
+    assert inbound.frames(session, member, first, True, 1.2) == 0
+    assert inbound.frames(session, member, second, True, 1.3) == 1
+    assert inbound.frames(session, member, second, True, 1.4) == 0
+    assert member.arrivals.datagrams == 2

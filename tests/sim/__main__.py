@@ -12,8 +12,9 @@ from tests.sim.scenarios import SCENARIOS, measure
 
 def main() -> None:
     """Run scenarios and print a table."""
+    known = ", ".join(SCENARIOS).replace("%", "%%")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", nargs="*", help=f"of {', '.join(SCENARIOS)}; default: all")
+    parser.add_argument("scenario", nargs="*", help=f"of {known}; default: all")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     print(f"{'scenario':22} {'whole':>6} {'later':>6} {'ping':>6} {'99 %':>6}  found, Mbit/s")

@@ -73,3 +73,22 @@ def test_what_a_dead_line_swallowed_comes_over_the_other() -> None:
         world.at(world.now + 2.0, partial(setattr, line, "cut", True))
     world.run(16.0)
     assert sorted(world.numbers("client")) == list(range(3000))
+
+
+def test_what_a_line_that_fell_has_under_way_comes_over_the_other_and_is_not_lost_on_it() -> None:
+    world = lossy(0.0, 0.0)
+    flow = Flow(world, "server")
+    world.run(6.0)
+    reorder, repairs = (
+        world.tunnel("client").inbound.reorder,
+        world.tunnel("server").outbound.repairs,
+    )
+    before = reorder.counts.lost_by_deadline + reorder.counts.lost_by_inference
+    world.lines[1][1].rate = 1e6
+    world.run(1.0)
+    assert 10 < repairs.sent_datagrams < 64
+    assert reorder.counts.lost_by_deadline + reorder.counts.lost_by_inference == before
+    assert world.tunnel("server").bond.get(1).link.loss_out < 0.01  # type: ignore[union-attr]
+    assert flow.sender.timeouts == 0
+    world.run(5.0)
+    assert flow.goodput(8.0, 12.0) > 0.85 * bare_sum(world, "server")

@@ -22,6 +22,7 @@ JITTERS: Final = 4
 HOLD_MEMORY_SECONDS: Final = 2.0
 # Bulk counts as flowing this long after the last of it: links are then probed often.
 FLOWING_SECONDS: Final = 0.5
+MOST_ELSEWHERE: Final = 4096  # datagrams: 5 MB
 
 
 class Inbound:
@@ -38,6 +39,7 @@ class Inbound:
         self._bond = bond
         self._counters = counters
         self._released: list[Opened] = []
+        self._elsewhere: dict[int, None] = {}  # seqs that came over another link than their own
         self._slabs = SlabPool()
         self._waits = [0.0, 0.0]
         self._waits_since = 0.0
@@ -56,6 +58,10 @@ class Inbound:
         `in_order`: it came over the link that its header names, so it moves that link's floor.
         `waited`: for how many seconds it lay in the socket.
         """
+        if in_order and self._elsewhere and run.kind == Kind.BULK:
+            window = session.window(run.kind)
+            if not window.check(run.seq, run.count):
+                return self.copies(session, member, run, now, waited, self._elsewhere)
         opened = self._open(session, run)
         count = sum(one.count for one in opened)
         session.opened += count
@@ -64,6 +70,8 @@ class Inbound:
             return count
         if not count:
             return 0
+        if not in_order:
+            self._note_elsewhere(opened)
         if in_order and self.reorder.waiting and self.reorder.is_answer(run.seq, now):
             in_order = False
         self._take_over(member, opened, in_order, now)
@@ -76,28 +84,38 @@ class Inbound:
         return count
 
     def copies(
-        self, session: Session, member: Member, run: Run, now: float, waited: float = 0.0
+        self,
+        session: Session,
+        member: Member,
+        run: Run,
+        now: float,
+        waited: float = 0.0,
+        first: dict[int, None] | None = None,
     ) -> int:
         """Take bulk that goes over several links, as `frames`.
 
         What came over another link first is opened too, and dropped: it proves that this link
-        delivers, and raises its floor as the first one would have.
+        delivers, and raises its floor as the first one would have. `first`: the seqs, each good
+        for one more, of which that is known; None: it may be so with any.
         """
         window = session.window(run.kind)
-        if window.check(run.seq, run.count):
+        if first is None and window.check(run.seq, run.count):
             return self.frames(session, member, run, True, now, waited)
         opened: list[Opened] = []
         count, newest = 0, run.seq
         for index in range(run.count):
             seq = run.seq + index & SEQ_MASK
             reason = window.refusal(seq)
-            if reason is Drop.TOO_OLD:
+            known = first is None or seq in first
+            if reason is Drop.TOO_OLD or (reason is not None and not known):
                 self._counters.drop(reason)
                 continue
             ones, bad = session.opener.open(single(run, index))
             if bad:
                 self._counters.drop(Drop.BAD_TAG)
                 continue
+            if first is not None:
+                first.pop(seq, None)
             count, newest = count + 1, seq
             if reason is None:
                 window.commit(seq, 1)
@@ -124,6 +142,14 @@ class Inbound:
             self._released += released
             if one.slab is not None and all(other is not one for other in released):
                 self._hold(one)
+
+    def _note_elsewhere(self, opened: list[Opened]) -> None:
+        """Note what came over another link than its own, which may yet bring it too."""
+        elsewhere = self._elsewhere
+        for one in opened:
+            elsewhere.update(dict.fromkeys(one.seq + step & SEQ_MASK for step in range(one.count)))
+        while len(elsewhere) > MOST_ELSEWHERE:
+            del elsewhere[next(iter(elsewhere))]
 
     def _note_arrival(
         self, member: Member, run: Run, newest: int, count: int, arrived: float

@@ -68,6 +68,7 @@ class RateFinder:
         self._pulses = Pulse()
         self._least_round_trip = inf
         self._until = inf  # the end of a pulse or drain
+        self._fell = False
         self._hold_until = now  # what was sent before says nothing of the queue that will be
         self._drain_queue = inf  # when the drain began
         self._drained_until = -inf
@@ -105,6 +106,11 @@ class RateFinder:
             return 2 * self.rate * (trip + REPORT_SECONDS) + DATAGRAMS * WIRE_BYTES
         seconds = trip + REPORT_SECONDS + SPARE_SECONDS
         return self.rate * seconds + SPARE_DATAGRAMS * WIRE_BYTES
+
+    @property
+    def fell(self) -> bool:
+        """Whether the line has just turned out to carry much less than it did."""
+        return self._fell and self.state is RateState.DRAIN
 
     @property
     def asking(self) -> bool:
@@ -216,8 +222,9 @@ class RateFinder:
         delivered = self.history.delivered(self.rate, gauge.jitter)
         if delivered is None:
             return False
+        self._fell = delivered < 0.8 * self.rate
         if delivered < 0.97 * self.rate:
-            if delivered < 0.8 * self.rate:
+            if self._fell:
                 self._pulses.unsettle(1.0, now)
             self._set_rate(max(delivered, 0.2 * self.rate))
         elif self.rate != self.cap:

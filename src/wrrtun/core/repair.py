@@ -9,7 +9,7 @@ again: who asked could not know.
 
 from collections import deque
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from .bond import Bond, Member
 from .output import Transmit
@@ -33,6 +33,15 @@ MEMORY: Final = 8192
 MEMORY_SECONDS: Final = 0.5
 
 
+class Wanted(NamedTuple):
+    """Seqs `first` to `end - 1` (unwrapped), since when they are wanted, and how."""
+
+    first: int
+    end: int
+    since: float
+    elsewhere: bool  # on another link than their own, if there is one
+
+
 class Repairs:
     """What one end sends again."""
 
@@ -44,8 +53,7 @@ class Repairs:
         self._bond = bond
         self._log = log
         self._scheduler = scheduler
-        # First and end, unwrapped, and since when it has been wanted.
-        self._wanted: deque[tuple[int, int, float]] = deque(maxlen=MOST_WANTED)
+        self._wanted: deque[Wanted] = deque(maxlen=MOST_WANTED)
         self._due_at = -inf
         self._burst_bytes = self._allowance_bytes = float(LEAST_BURST_BYTES)
         self._again: dict[int, float] = {}  # when a seq was last sent again
@@ -67,21 +75,21 @@ class Repairs:
         self.nacks += 1
         for seq, count in ranges:
             first = self._log.unwrap(seq)
-            self._wanted.append((first, first + count, now))
+            self._wanted.append(Wanted(first, first + count, now, elsewhere=False))
 
     def resend_unreported(self, member: Member, now: float, most_datagrams: int = MEMORY) -> None:
         """Send again on the other links what no report says has come over this one: newest last.
 
         For a link that has just died, or become much slower than what it was given.
         """
-        if member.reported_floor is None:
+        if member.reported_floor is None or self._bond.carrying() == [member]:
             return
         again = self._again
         for first, end in self._log.of_link(member.number, member.reported_floor):
             # Reports count no repairs: what was asked for already is left to the other end.
             seqs = [seq for seq in range(first, end) if seq not in again][:most_datagrams]
             most_datagrams -= len(seqs)
-            self._wanted.extend((seq, seq + 1, now) for seq in seqs)
+            self._wanted.extend(Wanted(seq, seq + 1, now, elsewhere=True) for seq in seqs)
 
     def clear(self) -> None:
         """Forget what was asked for: who asked has started anew."""
@@ -92,7 +100,7 @@ class Repairs:
         """Return what may be sent again now; valid until the log's next run."""
         transmits: list[Transmit] = []
         while self._wanted:
-            first, end, since = self._wanted[0]
+            first, end, since, elsewhere = self._wanted[0]
             kept = next(self._log.parts(first, end), None)
             # Who has let go of a link refuses what was sealed for it.
             if kept is None or not self._known(kept[0].link):
@@ -100,7 +108,8 @@ class Repairs:
                 self._wanted.popleft()
                 continue
             run, start, stop = kept
-            member = self._choose(run.link, now)
+            other = self._other(run.link, now) if elsewhere else None
+            member = other or self._choose(run.link, now)
             if member is None or not member.pacer.ready(now):
                 self._due_at = member.pacer.next_time(now) if member is not None else inf
                 break
@@ -113,7 +122,7 @@ class Repairs:
                 stop = min(stop, start + min(allowed, _room(member, size, now)))
                 transmits.append(self._transmit(run, start, stop, member, now))
             if stop < end:
-                self._wanted[0] = (stop, end, since)
+                self._wanted[0] = Wanted(stop, end, since, elsewhere)
             else:
                 self._wanted.popleft()
         return transmits
@@ -131,13 +140,17 @@ class Repairs:
         fastest = min(carrying, key=lambda one: one.delay_seconds(now), default=None)
         if fastest is None or fastest.number != lost_on:
             return fastest
-        others = [member for member in carrying if member is not fastest]
-        other = min(others, key=lambda one: one.delay_seconds(now), default=None)
+        other = self._other(lost_on, now)
         if other is None:
             return fastest
         way = (fastest.link.srtt or 0.0) / 2  # the delays themselves know no zero, only differences
         later = other.delay_seconds(now) - fastest.delay_seconds(now)
         return other if later <= COMPARABLE * way + COMPARABLE_SECONDS else fastest
+
+    def _other(self, link: int, now: float) -> Member | None:
+        """Name the fastest of the other links."""
+        others = [member for member in self._bond.trusted if member.number != link]
+        return min(others, key=lambda one: one.delay_seconds(now), default=None)
 
     def _fresh(self, first: int, end: int, member: Member, since: float) -> tuple[int, int]:
         """Leave out what who asked cannot have seen yet: return the first stretch without it."""
