@@ -9,13 +9,15 @@ from wrrtun.core.rate_window import History
 RATE = 1_000_000.0
 
 
-def answer(pulse: Pulse, capacity: float, *, speed: float = 1.25, count: int = 20) -> None:
-    """Report a pulse sent at `speed` times RATE over a line of `capacity`."""
+def answer(
+    pulse: Pulse, capacity: float, *, speed: float = 1.25, count: int = 20, together: int = 1
+) -> None:
+    """Report a pulse sent at `speed` times RATE, so many together, over a line of `capacity`."""
     gap = 1500 / (speed * RATE)
     free_at = 0.0
     samples = []
     for number in range(count):
-        sent_at = number * gap
+        sent_at = number // together * together * gap
         free_at = max(free_at, sent_at) + 1500 / capacity
         bulk = number + 1
         samples.append(Sample(free_at + 0.02, sent_at, bulk * 1500, bulk, False, pulse.number))
@@ -36,6 +38,13 @@ def test_a_line_whose_queue_grows_meanwhile_keeps_its_rate() -> None:
     pulse = Pulse()
     pulse.begin(RATE, 0.0, 0.0)
     answer(pulse, RATE)
+    assert pulse.judge(RATE, History(), 0.0) == (Verdict.REFUSED, RATE)
+
+
+def test_a_few_datagrams_that_leave_in_pairs_do_not_pass_for_a_faster_pulse() -> None:
+    pulse = Pulse()
+    pulse.begin(RATE, 0.0, 0.0)
+    answer(pulse, RATE, count=8, together=2)
     assert pulse.judge(RATE, History(), 0.0) == (Verdict.REFUSED, RATE)
 
 

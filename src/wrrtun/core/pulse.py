@@ -65,15 +65,14 @@ class Pulse:
         samples = self._samples
         if len(samples) < LEAST_SAMPLES:
             return Verdict.VOID, rate
-        first, last = samples[0], samples[-1]
-        elapsed = last.sent_at - first.sent_at
-        if elapsed <= 0:
+        if samples[-1].sent_at <= samples[0].sent_at:
             return Verdict.VOID, rate
-        sent = (last.wire_bytes - first.wire_bytes) / elapsed
+        # Datagrams leave in pairs: last less first over the time between them would be too much.
+        sent, _ = _slope([(sample.sent_at, sample.wire_bytes) for sample in samples])
         extra = sent / rate - 1
         if extra < LEAST_EXTRA:
             return Verdict.VOID, rate
-        slope, error = self._slope(history, usual_loss)
+        slope, error = self._growth(history, usual_loss)
         if error > 0.07:
             self._longer = min(1.3 * self._longer, 8.0)
         elif error < 0.035:
@@ -123,7 +122,7 @@ class Pulse:
     def _volatility_now(self, now: float) -> float:
         return self._volatility * exp((self._volatile_at - now) / VOLATILITY_SECONDS)
 
-    def _slope(self, history: History, usual_loss: float) -> tuple[float, float]:
+    def _growth(self, history: History, usual_loss: float) -> tuple[float, float]:
         """Return how fast delay grew over sending time, and the error of that."""
         samples = self._samples
         began = samples[0].sent_at
@@ -131,14 +130,14 @@ class Pulse:
         excess = flow.loss - usual_loss if flow is not None else 0.0
         # What was lost would have queued.
         drift = 1 / (1 - min(excess, 0.9)) - 1 if excess > 0.03 else 0.0
-        times = [sample.sent_at - began for sample in samples]
-        delays = [s.delay + drift * t for s, t in zip(samples, times, strict=True)]
-        count = len(samples)
-        mean_time, mean_delay = sum(times) / count, sum(delays) / count
-        spread = sum((t - mean_time) ** 2 for t in times)
-        if not spread:
-            return 0.0, 1.0
-        pairs = list(zip(times, delays, strict=True))
-        slope = sum((t - mean_time) * (d - mean_delay) for t, d in pairs) / spread
-        rest = sum((d - mean_delay - slope * (t - mean_time)) ** 2 for t, d in pairs)
-        return slope, sqrt(rest / max(count - 2, 1) / spread)
+        return _slope([(s.sent_at, s.delay + drift * (s.sent_at - began)) for s in samples])
+
+
+def _slope(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return the slope of the straight line through points of different x, and its error."""
+    count = len(points)
+    mean_x, mean_y = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    rest = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in points)
+    return slope, sqrt(rest / max(count - 2, 1) / spread)

@@ -38,7 +38,7 @@ class Rates:
                 member.finder.on_report(samples, received, now)
                 # More than it may have under way holds up what the other links bring.
                 if member.finder.fell and member.flight.bytes > member.finder.limit_bytes:
-                    self._outbound.repairs.resend_unreported(member, MOST_COPIES)
+                    self._outbound.repairs.resend_unreported(member, now, MOST_COPIES)
         self.tick(now)
 
     def on_stall(self, now: float) -> None:
