@@ -20,6 +20,7 @@ BEGIN: Final = "<!-- measured: by ./scripts/bench, copied by ./scripts/bench --p
 END: Final = "<!-- end of measured -->"
 MEASURED: Final = re.compile(r"<!-- measured.*?<!-- end of measured -->", re.DOTALL)
 PLOTS: Final = "plots"
+MISSING: Final = "not available: "
 SECOND_BY_SECOND: Final = {"story", "faults"}  # suites whose transfers are worth watching
 CALLED: Final = {
     "openvpn": "OpenVPN over the first line",
@@ -91,9 +92,13 @@ def story(folder: Folder) -> str:
     if sums:
         middle = summary.Spread.of(sums)
         rows.append(("sum of both", summary.one(middle, 1e-6, 2) + " Mbit/s", "", ""))
+    missing = []
     for entry in found:
-        if not entry.key[1].startswith("bare"):
-            rows.append(_story_row(CALLED.get(entry.key[1], entry.key[1]), entry))
+        what, trouble = CALLED.get(entry.key[1], entry.key[1]), _trouble(entry)
+        if trouble.startswith(MISSING):
+            missing.append(f"{what} ({trouble.removeprefix(MISSING)})")
+        elif not entry.key[1].startswith("bare"):
+            rows.append(_story_row(what, entry))
     head = ("one TCP stream (cubic), download", "goodput", "of the sum", "ping meanwhile, ms")
     seconds = results[0].row.seconds if results else 0.0
     env = next((each for each in folder.records() if isinstance(each, Environment)), None)
@@ -103,13 +108,20 @@ def story(folder: Folder) -> str:
     )
     if env is not None:
         said += f", {env.began[:10]}, commit {env.commit}"
+    said += f". Not available there: {', '.join(missing)}" if missing else ""
     return f"{BEGIN}\n{table(head, rows)}\n{said}.\n{END}"
+
+
+def _trouble(entry: Entry) -> str:
+    """What kept an entry from having any figures, or nothing."""
+    if entry.goodput_bits_per_second is not None or not entry.troubles:
+        return ""
+    return entry.troubles[-1].splitlines()[-1]
 
 
 def _story_row(what: str, entry: Entry) -> tuple[str, str, str, str]:
     if entry.goodput_bits_per_second is None:
-        trouble = entry.troubles[-1].splitlines()[-1] if entry.troubles else ""
-        return what, trouble, "", ""
+        return what, _trouble(entry), "", ""
     ours = entry.key[1] == "wrrtun-rates"
     bold = "**" if ours else ""
     pings = entry.ping_percentiles_seconds
