@@ -7,11 +7,15 @@ Other work that only takes what the lab leaves does no harm and is not counted.
 """
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.lab.ending import Held
+
+SAMPLE_SECONDS: Final = 1.0
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -24,34 +28,60 @@ class Moment:
     stolen_seconds: dict[int, float]
 
 
-class Others:
-    """Watches from the last `look` to the next one."""
+class Others(Held):
+    """Watches from the last `look` to the next one, in a thread of its own until it is closed.
+
+    A process takes its count along when it ends, so the thread looks every SAMPLE_SECONDS.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._last = self._moment()
+        self._last = _moment(pid)
+        self._looked_at = self._last.at
+        self._kept_seconds = 0.0
+        self._pinned = False
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="others")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no longer."""
+        self._ended.set()
+        self._thread.join()
 
     def look(self) -> float | None:
         """Share of the time since the last look in which a lab was kept from its CPU.
 
         None when it is not pinned to one: its processes then wait for each other, too.
         """
-        before, after = self._last, self._moment()
-        self._last = after
-        cpu = _pinned_to(list(after.waited_seconds))
-        seconds = after.at - before.at
-        if cpu is None or seconds <= 0:
-            return None
-        waited = sum(
-            total - before.waited_seconds.get(pid, 0.0)
-            for pid, total in after.waited_seconds.items()
-        )
-        stolen = after.stolen_seconds[cpu] - before.stolen_seconds[cpu]
-        return (waited + stolen) / seconds
+        self._sample()
+        with self._lock:
+            seconds = self._last.at - self._looked_at
+            kept, pinned = self._kept_seconds, self._pinned
+            self._looked_at, self._kept_seconds, self._pinned = self._last.at, 0.0, False
+        return kept / seconds if pinned and seconds > 0 else None
 
-    def _moment(self) -> Moment:
-        waited = {pid: _waited_seconds(pid) for pid in _family(self._pid)}
-        return Moment(time.monotonic(), waited, _stolen_seconds())
+    def _watch(self) -> None:
+        while not self._ended.wait(SAMPLE_SECONDS):
+            self._sample()
+
+    def _sample(self) -> None:
+        with self._lock:
+            before, after = self._last, _moment(self._pid)
+            self._last = after
+            cpu = _pinned_to(list(after.waited_seconds))
+            if cpu is None:
+                return
+            self._pinned = True
+            self._kept_seconds += after.stolen_seconds[cpu] - before.stolen_seconds[cpu]
+            for pid, total in after.waited_seconds.items():
+                self._kept_seconds += max(total - before.waited_seconds.get(pid, 0.0), 0.0)
+
+
+def _moment(pid: int) -> Moment:
+    waited = {each: _waited_seconds(each) for each in _family(pid)}
+    return Moment(time.monotonic(), waited, _stolen_seconds())
 
 
 def _stolen_seconds() -> dict[int, float]:

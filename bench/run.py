@@ -122,9 +122,8 @@ def _measure(group: Group, tell: Callable[[Step | Proof | Result], None]) -> lis
     void = []
     argv = [sys.executable, "-m", "bench.group", msgspec.json.encode(group).decode()]
     deadline = time.monotonic() + group.limit_seconds() + 2 * BOOT_SECONDS
-    with _child(argv) as child:
+    with _child(argv) as child, Others(child.pid) as others:
         assert child.stdout is not None
-        others = Others(child.pid)
         for line in child.stdout:
             what = said(line)
             taken = others.look()

@@ -220,14 +220,14 @@ def test_only_a_lab_that_is_pinned_to_one_cpu_can_be_kept_from_it() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one CPU: everything is pinned to it")
     cpu = str(min(os.sched_getaffinity(0)))
-    with subprocess.Popen(["sleep", "60"]) as free:
-        assert Others(free.pid).look() is None
+    with subprocess.Popen(["sleep", "60"]) as free, Others(free.pid) as others:
+        assert others.look() is None
         free.kill()
     with subprocess.Popen(["taskset", "--cpu-list", cpu, "sleep", "60"]) as pinned:
         while len(os.sched_getaffinity(pinned.pid)) > 1:
             pass
-        others = Others(pinned.pid)
-        kept = others.look()
+        with Others(pinned.pid) as others:
+            kept = others.look()
         pinned.kill()
     assert kept is not None
     assert kept >= 0.0
