@@ -21,17 +21,19 @@ system call. Boot to power-off takes 2 s. Clocks agree with the host's within 3 
 getrandom does not block. Timers fire 0.5 to 1.5 ms late.
 """
 
+import contextlib
 import json
 import os
 import resource
 import selectors
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 MEMORY = "1G"
@@ -120,12 +122,25 @@ def _busy_seconds(cpu: int) -> float:
     raise UmlError(f"no CPU {cpu} in /proc/stat")
 
 
-def _quietest_cpu() -> int:
-    """Number of the CPU, among those allowed to us, that has the least to do just now."""
+@contextlib.contextmanager
+def _quietest_cpu() -> Iterator[int]:
+    """Hold the CPU, of those allowed to us, that has the least to do; another guest's if need be.
+
+    Whoever holds one has a socket of its name, which goes with the process, whatever ends it.
+    """
     cpus = os.sched_getaffinity(0)
     before = {cpu: _busy_seconds(cpu) for cpu in cpus}
     time.sleep(0.2)
-    return min(cpus, key=lambda cpu: _busy_seconds(cpu) - before[cpu])
+    quietest = sorted(cpus, key=lambda cpu: _busy_seconds(cpu) - before[cpu])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as holding:
+        for cpu in quietest:
+            try:
+                holding.bind(f"\0wrrtun-uml-cpu-{cpu}")
+            except OSError:
+                continue
+            yield cpu
+            return
+        yield quietest[0]
 
 
 def _ahead_of_others() -> tuple[str, ...]:
@@ -145,9 +160,13 @@ def _tell_of_others(busy_seconds: float, seconds: float) -> None:
 
 def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
     """Start the guest and copy its streams until it ends; False if the deadline ended it."""
+    with _quietest_cpu() as cpu:
+        return _boot_on(cpu, kernel, exchange, deadline)
+
+
+def _boot_on(cpu: int, kernel: str, exchange: Path, deadline: float) -> bool:
     pipes = [os.pipe() for _ in range(3)]
     consoles = [write for _, write in pipes]
-    cpu = _quietest_cpu()
     arguments = [
         *("setpriv", "--pdeathsig", "TERM", "sh", "-c", SUPERVISE, "guest"),
         *("taskset", "--cpu-list", str(cpu)),
