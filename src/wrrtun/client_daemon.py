@@ -119,7 +119,7 @@ class ClientDaemon(Daemon):
             self._monitor.close()
         if self._device is not None:
             self.loop.remove_reader(self._device.tap.fileno())
-            self._device.tap.close()
+            self._device.close()
         if self._control is not None:
             await self._control.close()
 

@@ -1,12 +1,19 @@
 """A TAP device of the tunnel, set up, and the buffers that its frames are read into."""
 
+import contextlib
+import logging
 from typing import Final
 
 from .config import IPInterface
+from .core.errors import ConfigError
 from .core.headers import Buffer
 from .core.wire import MAX_BATCH_DATAGRAMS
+from .linux.firewall import NFPROTO_BRIDGE, replace_table
+from .linux.firewall_rules import Chain, InDevice, LimitSegments, OutDevice
 from .linux.netlink import Netlink
 from .linux.tap import Tap, TapDownError
+
+log = logging.getLogger("wrrtun")
 
 BUFFER_BYTES: Final = 65_536 + 64
 # A super-frame's datagrams, with headers and tags, fit one batch.
@@ -14,6 +21,7 @@ MAX_SUPER_FRAME_BYTES: Final = 61_000
 QUEUE_FRAMES: Final = 1_000
 # What one wake-up takes from one descriptor at most, so that no side starves.
 MAX_READS: Final = 16
+TCP_IP_BYTES: Final = {4: 40, 6: 60}
 
 
 class Device:
@@ -29,6 +37,7 @@ class Device:
     ) -> None:
         self.tap = Tap(name)
         self.mtu = mtu
+        self._is_port = bridge is not None
         with Netlink() as netlink:
             netlink.set_mac(name, mac)
             netlink.set_mtu(name, mtu)
@@ -39,6 +48,7 @@ class Device:
             netlink.set_up(name)
             for address in addresses:
                 netlink.add_address(name, address)
+        self._fit_segments()
         self.lost_frames = 0
         self.sent_bytes = 0
         self._buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(MAX_READS)]
@@ -50,6 +60,33 @@ class Device:
             self.mtu = mtu
             with Netlink() as netlink:
                 netlink.set_mtu(self.tap.name, mtu)
+            self._fit_segments()
+
+    def close(self) -> None:
+        """Remove the device, and what a bridge was told about it."""
+        if self._is_port:
+            with contextlib.suppress(ConfigError):
+                replace_table(f"wrrtun-{self.tap.name}", (), NFPROTO_BRIDGE)
+        self.tap.close()
+
+    def _fit_segments(self) -> None:
+        """Have TCP through a bridge's port fit it: a bridge drops what is too long without a word.
+
+        Where routes lead through the device, the router's rules do that.
+        """
+        if not self._is_port:
+            return
+        name = self.tap.name
+        rules = tuple(
+            (part(name), LimitSegments(version, self.mtu - header_bytes))
+            for part in (OutDevice, InDevice)
+            for version, header_bytes in TCP_IP_BYTES.items()
+        )
+        chain = Chain("forward", "filter", "forward", 0, rules)
+        try:
+            replace_table(f"wrrtun-{name}", (chain,), NFPROTO_BRIDGE)
+        except ConfigError as error:
+            log.warning("hosts on the bridge need an MTU of %d: %s", self.mtu, error)
 
     def read(self) -> memoryview | None:
         """Read one frame; the buffer is its own until `settle`."""

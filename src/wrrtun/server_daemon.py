@@ -143,7 +143,7 @@ class ServerDaemon(Daemon):
         device = self._devices.pop(name, None)
         if device is not None:
             self.loop.remove_reader(device.tap.fileno())
-            device.tap.close()
+            device.close()
 
     def _open_device(self, peer: PeerConfig) -> None:
         mac = device_mac(public_key_of(self._config.private_key), peer.public_key)

@@ -1,7 +1,7 @@
 """Tables of nftables: put whole ones in place, or take them away, in one transaction.
 
-Messages are laid out by pyroute2. Only our own tables are touched (family inet: IPv4 and IPv6
-alike).
+Messages are laid out by pyroute2. Only our own tables are touched: of family inet (IPv4 and IPv6
+alike), or of family bridge.
 """
 
 import errno
@@ -28,6 +28,7 @@ from wrrtun.core.errors import ConfigError
 from .firewall_rules import Chain
 
 NFPROTO_INET: Final = 1
+NFPROTO_BRIDGE: Final = 7
 HOOKS: Final = {"forward": 2, "output": 3, "postrouting": 4}
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 NLMSG_ERROR: Final = 2
@@ -36,8 +37,8 @@ ANSWER_SECONDS: Final = 2.0
 READ_BYTES: Final = 1 << 16
 
 
-def replace_table(name: str, chains: tuple[Chain, ...]) -> None:
-    """Put a table in place of the one of that name; with no chains, only take that away."""
+def replace_table(name: str, chains: tuple[Chain, ...], family: int = NFPROTO_INET) -> None:
+    """Put a table in place of the family's of that name; with no chains, only take that away."""
     table = [("NFTA_TABLE_NAME", name)]
     # Made first, so that there is one to delete.
     messages = [
@@ -69,11 +70,12 @@ def replace_table(name: str, chains: tuple[Chain, ...]) -> None:
             ]
             flags = NLM_F_CREATE | 0x800  # NLM_F_APPEND
             messages.append(_message(nft_rule_msg(), NFT_MSG_NEWRULE, attributes, flags))
+    for message in messages:
+        message["nfgen_family"] = family
     _transact(messages)
 
 
 def _message(message: Any, kind: int, attributes: Any, flags: int = 0) -> Any:
-    message["nfgen_family"] = NFPROTO_INET
     message["attrs"] = attributes
     message["header"]["type"] = NFNL_SUBSYS_NFTABLES << 8 | kind
     message["header"]["flags"] = NLM_F_REQUEST | NLM_F_ACK | flags

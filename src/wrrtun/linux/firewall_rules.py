@@ -21,6 +21,7 @@ MAXSEG: Final = 2
 TCPMSS: Final = 3  # NFT_RT_TCPMSS
 HTON: Final = 1
 SYN, RST = 2, 4
+ETHER_TYPES: Final = {4: 0x0800, 6: 0x86DD}
 
 
 def _data(value: bytes) -> dict[str, Any]:
@@ -72,6 +73,25 @@ def _address(network: Network, offsets: dict[int, int]) -> list[Expression]:
     if network.prefixlen < network.max_prefixlen:
         found.append(_and(network.netmask.packed))
     return [*found, _compare(network.network_address.packed)]
+
+
+_OF_SYNS: Final = [
+    _meta(Meta.NFT_META_L4PROTO),
+    _compare(bytes([socket.IPPROTO_TCP])),
+    _load(TRANSPORT_HEADER, 13, 1),
+    _and(bytes([SYN | RST])),
+    _compare(bytes([SYN])),
+]
+_SET_SEGMENT_SIZE: Final[Expression] = (
+    "exthdr",
+    [
+        ("NFTA_EXTHDR_SREG", REGISTER),
+        ("NFTA_EXTHDR_TYPE", MAXSEG),
+        ("NFTA_EXTHDR_OFFSET", 2),
+        ("NFTA_EXTHDR_LEN", 2),
+        ("NFTA_EXTHDR_OP", TCP_OPTION),
+    ],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +189,40 @@ class Masquerade:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSegments:
+    """For a bridge: the maximum segment size of one IP version's TCP SYNs is so many bytes at most.
+
+    The kernel never raises what is in the packet.
+    """
+
+    version: int
+    segment_bytes: int
+
+    def expressions(self) -> list[Expression]:
+        """Return nftables' expressions."""
+        return [
+            _meta(Meta.NFT_META_PROTOCOL),
+            _compare(ETHER_TYPES[self.version].to_bytes(2)),
+            *_OF_SYNS,
+            (
+                "immediate",
+                [
+                    ("NFTA_IMMEDIATE_DREG", REGISTER),
+                    ("NFTA_IMMEDIATE_DATA", _data(self.segment_bytes.to_bytes(2))),
+                ],
+            ),
+            _SET_SEGMENT_SIZE,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class ClampSegments:
     """A TCP SYN's maximum segment size becomes what fits the routes of both directions."""
 
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
         return [
-            _meta(Meta.NFT_META_L4PROTO),
-            _compare(bytes([socket.IPPROTO_TCP])),
-            _load(TRANSPORT_HEADER, 13, 1),
-            _and(bytes([SYN | RST])),
-            _compare(bytes([SYN])),
+            *_OF_SYNS,
             ("rt", [("NFTA_RT_DREG", REGISTER), ("NFTA_RT_KEY", TCPMSS)]),
             (
                 "byteorder",
@@ -191,20 +234,22 @@ class ClampSegments:
                     ("NFTA_BYTEORDER_SIZE", 2),
                 ],
             ),
-            (
-                "exthdr",
-                [
-                    ("NFTA_EXTHDR_SREG", REGISTER),
-                    ("NFTA_EXTHDR_TYPE", MAXSEG),
-                    ("NFTA_EXTHDR_OFFSET", 2),
-                    ("NFTA_EXTHDR_LEN", 2),
-                    ("NFTA_EXTHDR_OP", TCP_OPTION),
-                ],
-            ),
+            _SET_SEGMENT_SIZE,
         ]
 
 
-Part = OutDevice | InDevice | Mark | From | To | Port | Verdict | Masquerade | ClampSegments
+Part = (
+    OutDevice
+    | InDevice
+    | Mark
+    | From
+    | To
+    | Port
+    | Verdict
+    | Masquerade
+    | ClampSegments
+    | LimitSegments
+)
 FirewallRule = tuple[Part, ...]
 
 
