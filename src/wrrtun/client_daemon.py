@@ -244,11 +244,14 @@ class ClientDaemon(Daemon):
     def _send_failed(self, link: LinkSocket, result: SendResult) -> None:
         assert self._client is not None
         assert link.socket is not None
-        self._client.tunnel.send_failed(link.number, link.socket.why(result), clock())
+        reason = link.socket.why(result)
         if result in (SendResult.DEVICE_GONE, SendResult.UNREACHABLE):
-            # A bound socket whose address or device has gone says so for ever: open a fresh one.
-            self._links.close(link)
-            link.failure = result.value
+            # A bound socket whose address or device has gone says so for ever.
+            if self._links.replace(link):
+                reason = ""  # it may only have another address
+            else:
+                link.failure = link.failure or reason
+        self._client.tunnel.send_failed(link.number, reason, clock())
 
     def _read_tap(self, now: float) -> bool:
         assert self._device is not None

@@ -80,6 +80,17 @@ class ClientLinks:
             self._loop.remove_reader(link.socket.fileno())
             link.close()
 
+    def replace(self, link: LinkSocket) -> bool:
+        """Put a fresh socket in place of one that refuses to send; tell whether there is one.
+
+        One that is fresh itself is only closed: the next may do no better.
+        """
+        fresh = self._clock() - link.opened_at < LOOK_SECONDS
+        self.close(link)
+        if not fresh:
+            self._open(link)
+        return link.socket is not None
+
     def look(self, usable: bool) -> None:
         """Open what was closed, and replace what no answer comes to; called twice a second."""
         now = self._clock()
@@ -110,6 +121,7 @@ class ClientLinks:
             if link.failure != before:
                 log.warning("link %d is not there yet: %s", link.number, link.failure)
             return
+        link.opened_at = self._clock()
         self.watch(link)
         client = self._client()
         if client is not None:

@@ -2,6 +2,7 @@
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from math import inf
 from typing import Final
 
 from .config import LinkConfig
@@ -40,6 +41,7 @@ class LinkSocket:
         self.number = number
         self.config = config
         self.socket: ClientSocket | None = None
+        self.opened_at = -inf
         self.failure = ""
         self._server = server
         self._mark = mark

@@ -126,28 +126,6 @@ def test_a_link_whose_interface_is_plugged_in_later_is_waited_for(ends: Ends, la
     assert ping(lab.client, SERVER_INSIDE, 0.5).lost == 0.0
 
 
-def test_an_address_that_changes_moves_its_link_and_no_session(ends: Ends, lab: Lab) -> None:
-    pair = ends.tunnel()
-    session = only_peer(pair.client).session.local_id
-    lab.client.sysctl({"ipv4/conf/lineB/promote_secondaries": 1})
-    index = lab.client.index("lineB")
-    load = start_load(lab.client, lab.server, SERVER_INSIDE, Load(4.0))
-    time.sleep(1.0)
-    lab.client.iproute.addr("add", index=index, address="10.1.2.9", prefixlen=24)
-    lab.client.iproute.addr("del", index=index, address="10.1.2.2", prefixlen=24)
-
-    def hosts(end: Daemon) -> list[str]:
-        link = only_peer(end).links[1]
-        address = link.local_address if end is pair.client else link.remote_address
-        return [link.state, (address or "").rpartition(":")[0]]
-
-    for end in (pair.client, pair.server):
-        eventually(lambda end=end: hosts(end) == ["up", "10.1.2.9"])  # type: ignore[misc]
-    assert min(load.result().intervals) > 0
-    assert only_peer(pair.client).session.local_id == session
-    assert "link 0" not in pair.client.output().partition("session up")[2].partition("up")[2]
-
-
 def test_a_client_that_was_killed_comes_back_with_a_new_session(ends: Ends, lab: Lab) -> None:
     pair = ends.tunnel()
     before = only_peer(pair.server).session.local_id
