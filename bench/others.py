@@ -16,8 +16,8 @@ from typing import Final
 from bench.lab.ending import Held
 
 SAMPLE_SECONDS: Final = 1.0
-# Processes of a guest hand its CPU over to each other 30 000 times a second; each waits 0.7 to 1.5 us
-# for that, measured with nobody else there.
+# A guest's processes hand its CPU over to each other tens of thousands of times a second, and wait
+# 0.7 to 1.5 us each time, with nobody else there.
 TURN_SECONDS: Final = 2e-6
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
