@@ -387,7 +387,10 @@ def test_a_file_that_is_no_text_ends_in_one_sentence(place: Path, content: bytes
 
 @pytest.mark.parametrize(
     ("name", "text", "what"),
-    [("client.toml", CLIENT_FILE, "a client with 1 links"), ("x", SERVER_FILE, "a server for 1")],
+    [
+        ("client.toml", CLIENT_FILE, "a client with 1 link;"),
+        ("x", SERVER_FILE, "a server for 1 client;"),
+    ],
 )
 def test_check_config_reads_either_file(place: Path, name: str, text: str, what: str) -> None:
     (place / name).write_text(text)

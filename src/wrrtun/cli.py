@@ -219,6 +219,10 @@ def check_file(path: Path) -> str:
     """Read a client's or a server's file; return what it is in a few words."""
     if role_of(path) == "server":
         server = load_server(path, {})
-        return f"a server for {len(server.peers)} clients; no mistake found"
+        return f"a server for {_count(len(server.peers), 'client')}; no mistake found"
     client = load_client(path, {})
-    return f"a client with {len(client.links)} links; no mistake found"
+    return f"a client with {_count(len(client.links), 'link')}; no mistake found"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -219,19 +219,25 @@ def client_join(
     inside = ", ".join(str(address) for address in client.addresses)
     click.echo(f"{path} is written; in the tunnel this machine is {inside}.")
     if check:
-        _show_check(client)
+        _show_check(client, path)
     click.echo(
         "\nNext:\n\n    wrrtun client                 # or: systemctl enable --now wrrtun-client"
     )
 
 
-def _show_check(client: ClientConfig) -> None:
-    from .path_check import check  # noqa: PLC0415
+def _show_check(client: ClientConfig, path: Path) -> None:
+    from .path_check import NO_ANSWER, check  # noqa: PLC0415
 
     for answer in check(client):
-        said = f"{answer.trouble}; is the server running, and UDP port {client.server_port} open?"
         if answer.seconds is not None:
             said = f"the server answers, in {answer.seconds * 1000:.0f} ms"
+        elif answer.trouble == NO_ANSWER:
+            said = (
+                f"no answer; is the server running, and UDP port {client.server_port} open? "
+                "wrrtun doctor looks closer"
+            )
+        else:
+            said = f"{answer.trouble}; correct link in {path}"
         click.echo(f"{answer.where}: {said}")
 
 

@@ -73,8 +73,7 @@ class Source:
         """Say that a value is needed, and where it may be written."""
         if self.part:
             return ConfigError(f"{self.place(None)}: {self.part}{key} is missing")
-        maker = "wrrtun server init" if self.keys == "server" else "wrrtun client join"
-        known = "" if self.text is not None else f" (there is no such file; {maker} writes it)"
+        known = "" if self.text is not None else f" (there is no such file{_maker(self.path)})"
         option = f"--{key.replace('_', '-')}"
         return ConfigError(f"{option} is missing, and no {key} is in {self.path}{known}")
 
@@ -149,7 +148,7 @@ def read_text(path: Path, *, may_be_missing: bool) -> str | None:
     except FileNotFoundError:
         if may_be_missing:
             return None
-        raise ConfigError(f"{path} does not exist") from None
+        raise ConfigError(f"{path} does not exist{_maker(path)}") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     if len(content) > MAX_CONFIG_BYTES:
@@ -158,6 +157,12 @@ def read_text(path: Path, *, may_be_missing: bool) -> str | None:
         return content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
+
+
+def _maker(path: Path) -> str:
+    """Say how a file of one of the usual names comes into being."""
+    makers = {"server": "wrrtun server init", "client": "wrrtun client join"}
+    return f"; {makers[path.stem]} writes it" if path.stem in makers else ""
 
 
 def unknown(key: str, source: Source) -> str:

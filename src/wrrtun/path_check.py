@@ -23,6 +23,7 @@ ATTEMPTS: Final = 4
 ATTEMPT_SECONDS: Final = 1.0
 BUFFER_BYTES: Final = 1 << 16
 MTU: Final = 1280
+NO_ANSWER: Final = "no answer"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _try(link: LinkSocket, config: ClientConfig, initiator: Initiator) -> Answer
             except PeerError:
                 continue
             break  # a cookie, to come with the next attempt
-    return Answer(where, None, "no answer")
+    return Answer(where, None, NO_ANSWER)
 
 
 def _offers(config: ClientConfig) -> LinkTable:

@@ -74,7 +74,13 @@ def check_path_mtu(config: ClientConfig, line: Line) -> Iterator[Finding]:
     version = line.server.version
     whole = min(line.info.mtu, 1500)
     if not inspect.answers_ping(line.place, line.server, 100, REACH_SECONDS):
-        yield Finding(Level.NOTE, f"{line.where}: the path's MTU is unknown: no ping is answered")
+        yield Finding(
+            Level.NOTE,
+            f"{line.where}: the path's MTU is unknown: no ping is answered",
+            "ask again while the client runs: its rules let answers in on every line"
+            if config.routing.networks
+            else "",
+        )
         return
     if _passes(line, whole):
         yield ok(f"{line.where}: packets of {whole} bytes pass")
