@@ -217,6 +217,23 @@ def test_a_server_that_is_routed_into_the_tunnel(ends: Ends, lab: Lab) -> None:
     assert any("leads into the tunnel (wrr0)" in one for one in said)
 
 
+@pytest.mark.parametrize(
+    ("when_down", "level"), [("wait", " odd  lineA: "), ("block", " BAD  lineA: ")]
+)
+def test_a_name_server_that_is_not_behind_the_tunnel(
+    ends: Ends, lab: Lab, when_down: str, level: str
+) -> None:
+    ends.server()
+    resolver = ends.home.write("resolv.conf", "nameserver 9.9.9.9\nnameserver 10.1.1.1\n")
+    own = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf; exec "$@"']
+    file = client_file(ends, route="all", when_down=when_down)
+    code, text = examine(lab.client, file, wrapper=[*own, resolver])
+    (said,) = [line for line in text.splitlines() if "name server" in line]
+    assert said.startswith(level)
+    assert "10.1.1.1" in said
+    assert code == (when_down == "block")
+
+
 def test_a_wrong_file(ends: Ends, lab: Lab) -> None:
     (said,) = complaints(examine(lab.client, client_file(ends, lnik="eth0")))
     assert "did you mean link?" in said

@@ -57,6 +57,7 @@ def examine_client(config: ClientConfig, is_running: Running) -> Iterator[Findin
     yield from of_lines.check_addresses(config, lines)
     yield from of_lines.check_loop(config, lines)
     yield from of_lines.check_filters(config, lines)
+    yield from of_lines.check_names(config, lines)
     if not lines:
         return
     answers = path_check.check(config)

@@ -10,7 +10,7 @@ from wrrtun.linux.netlink import LinkInfo, Netlink
 from wrrtun.linux.routes import Default, Routes
 from wrrtun.routing import CLIENT_TAG, MARK
 
-from .finding import Finding, bad
+from .finding import Finding, Level, bad
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,26 @@ def check_addresses(config: ClientConfig, lines: Sequence[Line]) -> Iterator[Fin
                         f"the tunnel's network overlaps that of {line.where}, {own.network}",
                         "choose another network for the tunnel, at both ends",
                     )
+
+
+def check_names(config: ClientConfig, lines: Sequence[Line]) -> Iterator[Finding]:
+    """Are names looked up through the tunnel? A line's own network is not behind it."""
+    if not any(network.prefixlen == 0 for network in config.routing.networks):
+        return
+    advice = (
+        "use one that is reached through the tunnel, such as 9.9.9.9, in /etc/resolv.conf and in "
+        "what DHCP tells the networks behind this machine"
+    )
+    for server in inspect.name_servers():
+        for line in lines:
+            if not any(server in own.network for own in line.info.addresses):
+                continue
+            if config.when_down == "block":
+                what = f"the kill switch lets no question through to the name server {server}"
+                yield bad(f"{line.where}: {what}", advice)
+            else:
+                what = f"the name server {server} is on this line, and answers nothing once it is"
+                yield Finding(Level.ODD, f"{line.where}: {what} dead", advice)
 
 
 def _see_links() -> str:

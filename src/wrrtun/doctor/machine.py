@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wrrtun.linux import inspect
+from wrrtun.linux.batch_socket import BUFFER_BYTES
 
 from .finding import Finding, Level, bad, ok
 
@@ -77,9 +78,22 @@ def check_kernel() -> Iterator[Finding]:
         yield ok(f"Linux {text}")
 
 
+def check_buffers() -> Iterator[Finding]:
+    """May sockets hold enough? What overflows is lost without a word."""
+    granted = inspect.granted_buffer_bytes()
+    if granted < BUFFER_BYTES:
+        wanted = BUFFER_BYTES
+        yield Finding(
+            Level.ODD,
+            f"a socket made like this holds {granted >> 10} KiB, of {wanted >> 10} that are wanted",
+            f"CAP_NET_ADMIN, or sysctl -w net.core.rmem_max={wanted} net.core.wmem_max={wanted}",
+        )
+
+
 def check_all(ntp_server: str | None) -> Iterator[Finding]:
     """Check all of it."""
     yield from check_rights()
     yield from check_tun()
     yield from check_kernel()
+    yield from check_buffers()
     yield from check_clock(ntp_server)

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from pyroute2.netlink.rtnl import RTM_GETNEIGH, RTM_GETROUTE
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from .batch_socket import BUFFER_BYTES, SO_RCVBUFFORCE
 from .netlink import FAMILIES
 from .paths import Address
 from .route_messages import device_name
@@ -25,6 +26,7 @@ from .rtnetlink import Rtnetlink
 
 CAP_NET_ADMIN: Final = 12
 TUN: Final = Path("/dev/net/tun")
+RESOLVERS: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 NUD_FAILED: Final = 0x20
 NUD_INCOMPLETE: Final = 0x01
 IP_MTU_DISCOVER: Final = 10
@@ -94,6 +96,29 @@ def port_trouble(address: Address | None, port: int) -> str | None:
         except OSError as error:
             return error.strerror
     return None
+
+
+def granted_buffer_bytes() -> int:
+    """Return how much a socket may hold that is made as the daemons make theirs."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
+        except OSError:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # the kernel doubles it
+
+
+def name_servers() -> list[Address]:
+    """Return whom this machine asks for names; behind systemd-resolved, whom that asks."""
+    found: list[Address] = []
+    for path in RESOLVERS:
+        with contextlib.suppress(OSError):
+            for line in path.read_text(errors="replace").splitlines():
+                words = line.split()
+                if words[:1] == ["nameserver"] and len(words) > 1:
+                    with contextlib.suppress(ValueError):
+                        found.append(ip_address(words[1].partition("%")[0]))
+    return list(dict.fromkeys(address for address in found if not address.is_loopback))
 
 
 def clock_offset(server: str, timeout_seconds: float) -> float | None:
