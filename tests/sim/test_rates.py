@@ -96,3 +96,21 @@ def test_after_a_rest_a_line_that_carries_less_by_then_is_followed() -> None:
     flow = Flow(world, "server", port=5002)
     world.run(6.0)
     assert flow.goodput(2.0) > 0.9 * bare_sum(world, "server")
+
+
+def test_a_dead_line_does_not_keep_the_others_from_asking() -> None:
+    world = World(two())
+    world.run(2.0)
+    Flow(world, "server")
+    world.run(3.0)
+    for direction in world.lines[1]:
+        direction.cut = True
+    world.run(1.5)  # a pulse that it had begun is over by now
+    finders = [member.finder for member in world.tunnel("server").bond]
+    asking = [0, 0]
+    for _ in range(30):
+        world.run(0.1)
+        for link, finder in enumerate(finders):
+            asking[link] += finder.asking
+    assert asking[0] > 0
+    assert asking[1] == 0

@@ -51,9 +51,12 @@ class Rates:
         due = now + 1.0
         asking = any(member.finder.asking for member in self._bond)
         backlog = len(self._outbound.queue) > 0
+        carrying = self._bond.carrying()
         for member in self._bond:
             finder = member.finder
-            if finder.tick(backlog=backlog, may_ask=not asking, now=now):
+            # A dead line would only keep the others from asking.
+            may_ask = not asking and member in carrying
+            if finder.tick(backlog=backlog, may_ask=may_ask, now=now):
                 member.flight.clear()
             asking = asking or finder.asking
             member.follow(now)
