@@ -31,7 +31,7 @@ class Suite:
     seconds: float = 30.0
 
 
-_LOSSY = ("mobile-loss-0-5", "mobile-loss-1", "mobile-loss-3", "both-loss-1")
+_LOSSY = ("mobile-loss-0-5", "mobile-loss-1", "mobile-loss-3", "mobile-loss-30", "both-loss-1")
 _HARD = ("jitter", "reorder", "buffer-1s", "buffer-20ms", "near-far")
 _CHANGING = ("starlink-lte", "adsl-lte")
 _OTHERS = (
