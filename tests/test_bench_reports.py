@@ -1,6 +1,7 @@
 """What becomes of results: tables, pictures, comparisons, and the one table of the README."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -231,3 +232,18 @@ def test_only_a_lab_that_is_pinned_to_one_cpu_can_be_kept_from_it() -> None:
         pinned.kill()
     assert kept is not None
     assert kept >= 0.0
+
+
+def test_the_readme_shows_the_table_that_was_measured() -> None:
+    root = Path(__file__).parents[1]
+    published = report.MEASURED.search((root / "bench" / "RESULTS.md").read_text())
+    shown = report.MEASURED.search((root / "README.md").read_text())
+    assert published is not None
+    assert shown is not None
+    assert shown[0] == published[0]
+
+
+def test_every_picture_that_the_results_show_is_there_and_no_other() -> None:
+    bench = Path(__file__).parents[1] / "bench"
+    shown = re.findall(r"!\[.*?\]\((.*?)\)", (bench / "RESULTS.md").read_text())
+    assert {bench / name for name in shown} == set((bench / "plots").glob("*"))
