@@ -5,6 +5,7 @@ RESULTS.md, between the same two comments.
 """
 
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -20,11 +21,12 @@ BEGIN: Final = "<!-- measured: by ./scripts/bench, copied by ./scripts/bench --p
 END: Final = "<!-- end of measured -->"
 MEASURED: Final = re.compile(r"<!-- measured.*?<!-- end of measured -->", re.DOTALL)
 PLOTS: Final = "plots"
+COLUMNS: Final = 110
 MISSING: Final = "not available: "
 SECOND_BY_SECOND: Final = {"story", "faults"}  # suites whose transfers are worth watching
 CALLED: Final = {
-    "openvpn": "OpenVPN over the first line",
-    "wireguard-go": "wireguard-go over the first line",
+    "openvpn": "OpenVPN over ADSL alone",
+    "wireguard-go": "wireguard-go over ADSL alone",
     "bond-udp": "kernel bond over two OpenVPN TAPs, UDP",
     "bond-tcp": "the same over TCP",
     "bond-delayed": "the same over UDP, netem delays the fast line",
@@ -109,7 +111,8 @@ def story(folder: Folder) -> str:
     if env is not None:
         said += f", {env.began[:10]}, commit {env.commit}"
     said += f". Not available there: {', '.join(missing)}" if missing else ""
-    return f"{BEGIN}\n{table(head, rows)}\n{said}.\n{END}"
+    said = textwrap.fill(f"{said}.", COLUMNS, break_on_hyphens=False)
+    return f"{BEGIN}\n{table(head, rows)}\n{said}\n{END}"
 
 
 def _trouble(entry: Entry) -> str:

@@ -86,12 +86,10 @@ def test_the_story_s_table_has_the_lines_their_sum_what_was_tried_and_wrrtun(
     assert table["ADSL alone, 10 Mbit/s, 22 ms"][0] == "9.52 Mbit/s"
     assert table["sum of both"][0] == "12.04 Mbit/s"
     assert table["kernel bond over two OpenVPN TAPs, UDP"][:2] == ["2.00 Mbit/s", "16.6 %"]
-    assert "Not available there: MLVPN (no mlvpn on PATH)." in report.story(folder)
     assert table["**wrrtun, told the lines' rates**"][:2] == ["**11.22 Mbit/s**", "**93.2 %**"]
-    assert (
-        f"medians of 3 transfers of 10 s, emulated lines (netem), 2026-11-23, commit {COMMIT}"
-        in (report.story(folder))
-    )
+    said = " ".join(report.story(folder).split())
+    assert "medians of 3 transfers of 10 s, emulated lines (netem), 2026-11-23" in said
+    assert f"commit {COMMIT}. Not available there: MLVPN (no mlvpn on PATH)." in said
 
 
 def test_publishing_writes_the_results_and_the_same_table_into_the_readme(tmp_path: Path) -> None:
