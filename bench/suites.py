@@ -133,11 +133,17 @@ def groups(suite: Suite, choice: Choice) -> list[Group]:
     all is measured all the same, with whatever else was chosen.
     """
     wanted: dict[str, dict[tuple[str, str], None]] = {}
+    known = {
+        name
+        for part in suite.parts
+        for names in (part.profiles, part.contenders, part.traffic)
+        for name in names
+    }
     for part in suite.parts:
-        for name in _chosen(part.profiles, choice.profiles):
+        for name in _chosen(part.profiles, choice.profiles, known):
             pairs = wanted.setdefault(name, {})
-            for contender in _chosen(part.contenders, choice.contenders):
-                for traffic in _chosen(part.traffic, choice.traffic):
+            for contender in _chosen(part.contenders, choice.contenders, known):
+                for traffic in _chosen(part.traffic, choice.traffic, known):
                     pairs[contender, traffic] = None
     return [
         _group(PROFILES[name], list(pairs), suite, choice)
@@ -146,8 +152,11 @@ def groups(suite: Suite, choice: Choice) -> list[Group]:
     ]
 
 
-def _chosen(offered: Sequence[str], choice: Sequence[str]) -> Sequence[str]:
-    return choice or offered
+def _chosen(offered: Sequence[str], choice: Sequence[str], known: set[str]) -> Sequence[str]:
+    """What a part offers of the choice, and what no part of the suite knows."""
+    if not choice:
+        return offered
+    return [name for name in choice if name in offered or name not in known]
 
 
 def _group(profile: Profile, pairs: list[tuple[str, str]], suite: Suite, choice: Choice) -> Group:

@@ -47,6 +47,15 @@ def test_the_bare_lines_are_measured_in_the_same_run_and_first() -> None:
     ]
 
 
+def test_a_choice_keeps_to_what_a_suite_measures_together() -> None:
+    (group,) = groups(SUITES["scale"], Choice(["wire"], runs=1))
+    assert {row.contender for row in group.rows} == {"bare-1", "wrrtun-weights"}
+    (group,) = groups(SUITES["scale"], Choice(["wire"], ["openvpn"], ["ping"], runs=1))
+    assert {(row.contender, row.traffic) for row in group.rows} == {
+        *(("bare-1", "ping"), ("openvpn", "ping"))
+    }
+
+
 def test_a_line_that_dies_in_mid_run_is_no_yardstick() -> None:
     (group,) = groups(SUITES["faults"], Choice(["mobile-cut"], runs=1))
     assert not any(row.contender.startswith("bare") for row in group.rows)
