@@ -3,7 +3,8 @@
 import pytest
 
 from wrrtun.core.flight import Flight
-from wrrtun.core.rate import RateFinder, RateState
+from wrrtun.core.rate import RateFinder
+from wrrtun.core.rate_state import RateState
 
 STEP = 0.001
 BASE = 0.020

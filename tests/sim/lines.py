@@ -50,6 +50,10 @@ class Line:
             arrives = self._last_arrival = max(arrives, self._last_arrival)
         return [arrives, arrives + 0.0001] if rng.random() < self.duplicate else [arrives]
 
+    def pause(self, now: float, seconds: float) -> None:
+        """Let nothing leave for a while, and then what has gathered: as at a radio's handover."""
+        self._free_at = max(self._free_at, now) + seconds
+
 
 def both(**kind: float | None) -> tuple[Line, Line]:
     """Make a line that is the same in both directions: up, down."""

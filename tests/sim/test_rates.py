@@ -98,6 +98,20 @@ def test_after_a_rest_a_line_that_carries_less_by_then_is_followed() -> None:
     assert flow.goodput(2.0) > 0.9 * bare_sum(world, "server")
 
 
+@pytest.mark.parametrize("link", [0, 1])
+def test_a_line_that_pauses_for_a_moment_has_its_rate_again_at_once(link: int) -> None:
+    world = World(two(), rates=[10e6, 3e6])
+    world.run(2.0)
+    flow = Flow(world, "server")
+    world.run(4.0)
+    for direction in world.lines[link]:
+        direction.pause(world.now, 0.25)
+    world.run(0.7)
+    rates = [member.finder.rate * 8 / 1e6 for member in world.tunnel("server").bond]
+    assert rates == pytest.approx([10.0, 3.0], rel=0.05)
+    assert flow.sender.timeouts == 0
+
+
 def test_a_dead_line_does_not_keep_the_others_from_asking() -> None:
     world = World(two())
     world.run(2.0)

@@ -1,10 +1,6 @@
 """Find what one direction of a link can carry, and follow it: one RateFinder per link.
 
-    START    search: faster with every report, until the line's queue grows
-    CRUISE   just below what was found
-    PULSE    for a moment faster: does the line carry more?
-    WAIT     as CRUISE, until the other end has reported on the pulse
-    DRAIN    slower, until the line's queue is empty again
+Its states are those of `rate_state`.
 
 Delivered rate says what a line can carry only while its queue grows: a sender that has little to
 send delivers little. So the queue (one-way delay above its base) is what decides; the delivered
@@ -13,12 +9,12 @@ rate then says how much. Loss with a flat delay is radio loss and changes nothin
 Rates are bytes a second with IP and UDP headers, times are seconds.
 """
 
-from enum import StrEnum
 from math import inf
 from typing import Final
 
 from .flight import Sample
 from .pulse import Pulse, Verdict
+from .rate_state import RateState
 from .rate_window import ENOUGH_DATAGRAMS, WIRE_BYTES, History, LossGauge, Point, QueueGauge
 from .search import DATAGRAMS, REPORT_SECONDS, Search
 
@@ -29,6 +25,7 @@ CRUISE_GAIN: Final = 0.98
 CAPPED_GAIN: Final = 0.985  # a rate that someone knows needs less room for error
 DRAIN_GAIN: Final = 0.7
 DRAIN_SECONDS: Final = 0.6
+PAUSE_SECONDS: Final = 0.1  # sooner than its drain, and it was no fall
 LEAST_BYTES_PER_SECOND: Final = 4_000.0
 
 # What may be under way: a round trip and what reports add to it, and a little for what a change of
@@ -42,16 +39,6 @@ FIRST_PULSE_SECONDS: Final = 0.2
 AGAIN_SECONDS: Final = 0.1  # after a pulse with too little to send
 IDLE_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 0.5  # a host that stalls more often has to be measured as it is
-
-
-class RateState(StrEnum):
-    """The value is the word in `wrrtun status`."""
-
-    START = "searching"
-    CRUISE = "steady"
-    PULSE = "asking"
-    WAIT = "asked"
-    DRAIN = "draining"
 
 
 class RateFinder:
@@ -68,7 +55,7 @@ class RateFinder:
         self._pulses = Pulse()
         self._least_round_trip = inf
         self._until = inf  # the end of a pulse or drain
-        self._fell = False
+        self._fell_from = 0.0  # the rate before the last fall, or 0
         self._hold_until = now  # what was sent before says nothing of the queue that will be
         self._drain_queue = inf  # when the drain began
         self._drained_until = -inf
@@ -110,7 +97,7 @@ class RateFinder:
     @property
     def fell(self) -> bool:
         """Whether the line has just turned out to carry much less than it did."""
-        return self._fell and self.state is RateState.DRAIN
+        return self._fell_from > 0 and self.state is RateState.DRAIN
 
     @property
     def asking(self) -> bool:
@@ -161,7 +148,7 @@ class RateFinder:
                 self._drain(now)
             return
         self._pulses.add(samples)
-        if self._congested(samples, now):
+        if self._congested(samples, now) or self._paused(now):
             return
         self._lossy(now)
         if self.state is RateState.WAIT and self._pulses.reported(newest):
@@ -222,9 +209,11 @@ class RateFinder:
         delivered = self.history.delivered(self.rate, gauge.jitter)
         if delivered is None:
             return False
-        self._fell = delivered < 0.8 * self.rate
+        before = self._fell_from if self.fell else self.rate
+        self._fell_from = 0.0
         if delivered < 0.97 * self.rate:
-            if self._fell:
+            if delivered < 0.8 * self.rate:
+                self._fell_from = before
                 self._pulses.unsettle(1.0, now)
             self._set_rate(max(delivered, 0.2 * self.rate))
         elif self.rate != self.cap:
@@ -233,6 +222,17 @@ class RateFinder:
             if slow is not None and slow.delivered > 0.9 * self.rate:
                 self._set_rate(min(self.rate, slow.delivered))
         self._drain(now)
+        return True
+
+    def _paused(self, now: float) -> bool:
+        """Take a fall back whose queue is gone before the rate that it left could have sent it."""
+        empty = max(0.3 * self.gauge.threshold(self.rate), self.gauge.noise)
+        if not self.fell or self._until - now < PAUSE_SECONDS or self.gauge.queue > empty:
+            return False
+        self._set_rate(self._fell_from)
+        self._fell_from = 0.0
+        self._hold_until = now
+        self._go(RateState.CRUISE, inf)
         return True
 
     def _lossy(self, now: float) -> None:
