@@ -237,12 +237,14 @@ def test_a_captured_bulk_datagram_from_elsewhere_is_delivered_once_and_moves_no_
     world = tunnel_at_work(1)
     good = withheld(world, "client", Kind.BULK).datagram
     reads = len(world.reads["server"])
-    assert not answers(world, "server", good, STRANGER)
+    (challenge,) = answers(world, "server", good, STRANGER)
+    assert challenge.path == STRANGER
+    assert len(challenge.datagram) < len(good)
     assert len(world.reads["server"]) == reads + 1
     assert_refused(world, "server", good, STRANGER)
     world.stream("server", range(3_000, 3_100), 0.002)
     world.run(1.0)
-    assert not world.strays
+    assert world.strays == [challenge]
     assert world.numbers("client")[-100:] == list(range(3_000, 3_100))
 
 

@@ -17,6 +17,7 @@ from .delays import Loss, OneWayDelay, RoundTrip
 from .delivery import Delivery, Travel
 from .events import LinkChanged
 from .probing import (
+    ANSWERS_TO_RETURN,
     IDLE_INTERVAL_SECONDS,
     RESTING_INTERVAL_SECONDS,
     Prober,
@@ -27,6 +28,9 @@ from .probing import (
 # worth of round trips, so that a queue on a slow line does not pass for its death.
 FLOWING_SILENCE_SECONDS: Final = 0.3
 IDLE_SILENCE_SECONDS: Final = 3.0
+
+# What a report says of a link that nothing can come over: as much as fits.
+CLOSED_SECONDS: Final = 65.535
 
 LOSSY_ABOVE: Final = 0.02
 LOSSY_UNTIL: Final = 0.01
@@ -102,6 +106,7 @@ class Link:
         self.incoming = Direction()
         self.outgoing = Direction()
         self.heard_at = now  # when anything authentic last came over it
+        self.closed = False  # it has no socket: nothing can come
         self._prober = Prober(now)
         self._delivery = Delivery()
         self._trust = Trust()
@@ -154,10 +159,18 @@ class Link:
             reporter.round_trip,
             reporter.outgoing.delay,
         )
+        if quiet_seconds >= CLOSED_SECONDS:
+            return self._signal(Signal.UNDELIVERED, "the other end has lost it", now)
         if self._delivery.failed(quiet_seconds, bulk_datagrams, travel, self.loss_out, now):
             return self._signal(Signal.UNDELIVERED, "reports leave it out", now)
         self._prober.prove(now - quiet_seconds - travel.most)
         return None
+
+    def on_moved(self, now: float) -> LinkChanged | None:
+        """Hear that the other end was found at another address: what is sent there arrives."""
+        if self._trust.answers_owed > ANSWERS_TO_RETURN[0]:
+            return None
+        return self._signal(Signal.ANSWERED_IN_ROW, "answers from another address", now)
 
     def on_socket_error(self, now: float, reason: str = "its socket failed") -> LinkChanged | None:
         """Hear that the kernel refuses to send on this link."""
@@ -207,6 +220,10 @@ class Link:
         if now - self.heard_at < FLOWING_SILENCE_SECONDS:
             return True
         return self.state in HEARING and now - flowing_since < FLOWING_SILENCE_SECONDS
+
+    def quiet_seconds(self, now: float) -> float:
+        """Say how long nothing has come; very long when nothing can."""
+        return CLOSED_SECONDS if self.closed else now - self.heard_at
 
     # What is known. Seconds; None before the first sample. Delays are off by the difference of
     # the two ends' clocks, the same for all links.

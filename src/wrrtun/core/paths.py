@@ -1,8 +1,8 @@
 """Where the datagrams of a link go, and when that changes.
 
 A *path* is an opaque value that the shell understands. The client has one path per link from the
-start. The server learns paths from authenticated probes, and sends to a new one only after a
-challenge came back from there (as QUIC does: RFC 9000, 8.2).
+start. The server learns paths from whatever is authentic, and sends to a new one only after a
+probe brought a challenge back from there (as QUIC does: RFC 9000, 8.2).
 """
 
 from collections.abc import Callable, Hashable
@@ -40,6 +40,16 @@ class PathCheck:
             if path != self._candidate:
                 self._candidate, self._token = path, self._random(TOKEN_BYTES)
         return (self._token if path == self._candidate else NO_TOKEN), False
+
+    def on_stray(self, path: Path) -> bytes:
+        """Hear that another path brought something authentic that may be no probe.
+
+        Return the token to challenge it with, once; zeros: it has been.
+        """
+        if path == self._candidate:
+            return NO_TOKEN
+        self._candidate, self._token = path, self._random(TOKEN_BYTES)
+        return self._token
 
     def restart(self) -> None:
         """Count probes from the beginning: they are numbered anew under a new session's keys."""

@@ -16,11 +16,11 @@ from .errors import Drop
 from .events import Event, MtuAgreed, SessionDown, SessionUp
 from .headers import ETHERNET_BYTES, Buffer
 from .inbound import Inbound, single
-from .messages import Bye
+from .messages import Bye, ProbeReply
 from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox, Output, Transmit
-from .paths import Path, PathCheck
+from .paths import NO_TOKEN, Path, PathCheck
 from .session import Session, Sessions
 from .settings import TunnelSettings
 from .sharing import TableShare
@@ -31,6 +31,8 @@ from .wire import ANY_LINK, Kind
 KEYLESS_SECONDS: Final = 0.5
 # A poll this late means that the process had to wait: nothing it saw meanwhile came when it says.
 STALL_SECONDS: Final = 0.015
+# A challenge that answers no probe carries the id of none.
+UNASKED: Final = 0xFFFF_FFFF
 # RFC 791: what every IPv4 host takes. A peer that says less is wrong about its lines.
 LEAST_MTU: Final = 576
 
@@ -181,7 +183,10 @@ class Tunnel:
         if run.kind == Kind.CONTROL:
             alone = [single(run, index) for index in range(run.count)] if run.count > 1 else [run]
             take = self.upkeep.receive
-            return sum(take(session, one, member, path, now) for one in alone) > 0
+            count = sum(take(session, one, member, path, now) for one in alone)
+            if count and path != member.path:
+                self._challenge(member, session, path, now)
+            return count > 0
         if copies:
             count = self.inbound.copies(session, member, run, now, waited)
         else:
@@ -189,9 +194,24 @@ class Tunnel:
             count = self.inbound.frames(session, member, run, in_order, now, waited)
         if count:
             self.bond.credit(member, path, count, len(run.datagrams), now)
+            if path != member.path:
+                self._challenge(member, session, path, now)
             if run.kind == Kind.BULK:
                 self.upkeep.hurry_report(now)
         return count > 0
+
+    def _challenge(self, member: Member, session: Session, path: Path, now: float) -> None:
+        """Ask at a path that no link has whether the link is there now: NAT may have moved it.
+
+        Its next probe would ask for that, but may be a while in coming.
+        """
+        if session is not self.sealing(now) or self.bond.on_path(path) is not None:
+            return
+        token = member.check.on_stray(path)
+        if token != NO_TOKEN:
+            arrived = member.link.incoming.datagrams
+            reply = ProbeReply(UNASKED, 0, int(now * 1e6), arrived, token)
+            self.upkeep.send(member, reply, now, path)
 
     def poll(self, now: float) -> Output:
         """Do what is due; return what has gathered since the last call."""
@@ -241,19 +261,23 @@ class Tunnel:
     def send_failed(self, number: int, reason: str, now: float) -> None:
         """Hear from the shell that a batch did not leave; without a reason, for want of room."""
         self.counters.drop(Drop.SEND_FAILED)
-        if reason:
-            self.link_lost(number, reason, now)
+        member = self.bond.get(number)
+        if reason and member is not None:
+            self.upkeep.note(member.link.on_socket_error(now, reason), now)
 
     def link_lost(self, number: int, reason: str, now: float) -> None:
-        """Hear from the shell that a link's socket, device or address does not do any more."""
+        """Hear from the shell that a link has no socket: its device or address has gone."""
         member = self.bond.get(number)
         if member is not None:
+            member.link.closed = True
             self.upkeep.note(member.link.on_socket_error(now, reason), now)
+            self.upkeep.report(now)
 
     def link_renewed(self, number: int, now: float) -> None:
         """Hear that a link sends from another address or port: let the other end know at once."""
         member = self.bond.get(number)
         if member is not None:
+            member.link.closed = False
             self.upkeep.probe(member, now)
 
     def _maintain(self, now: float) -> None:

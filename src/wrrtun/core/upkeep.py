@@ -136,6 +136,7 @@ class Upkeep:
             token, moved = member.check.on_probe(path, order, probe.token)
         if moved:
             self.note(PathChanged(self._peer, member.number), now)
+            self.note(member.link.on_moved(now), now)
             self.probe(member, now)
         member.rate_in_bits_per_second = probe.rate_kbits * 1e3 or None
         if path == member.path:
@@ -238,7 +239,7 @@ class Upkeep:
         self._mark(now)
         # While reports are missing, the other end may need to hear whom its own do not reach by.
         if (received or suspect) and now >= self._reported_at + self._report_seconds:
-            self._report(now)
+            self.report(now)
         table = self._share.due(now)
         if table is not None:
             self._tell(table, now)
@@ -276,13 +277,14 @@ class Upkeep:
                 self.send(member, Marker(seq), now)
                 markers.seq, markers.sent_at = seq, now
 
-    def _report(self, now: float) -> None:
+    def report(self, now: float) -> None:
+        """Tell the other end what has arrived over each link, and which has no socket any more."""
         member = self._bond.fastest(now)
         if member is None:
             return
         floor = self._inbound.reorder.floor
         entries = tuple(
-            one.arrivals.report(one.number, floor(one.number), now - one.link.heard_at)
+            one.arrivals.report(one.number, floor(one.number), one.link.quiet_seconds(now))
             for one in self._bond
         )
         stalled = self._stalled_at > self._reported_at
