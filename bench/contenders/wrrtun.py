@@ -67,9 +67,7 @@ ALL = (
     Wrrtun("wrrtun-rates", "wrrtun, told each line's rates", "rates"),
     Wrrtun("wrrtun-weights", "wrrtun, told the rates as weights only", "weights"),
     Wrrtun("wrrtun-found", "wrrtun, told nothing", "nothing"),
-    Wrrtun(
-        "wrrtun-redundant", "wrrtun, every bulk frame over two lines", "rates", ("--redundant",)
-    ),
+    Wrrtun("wrrtun-redundant", "wrrtun, every frame over two lines", "rates", ("--redundant",)),
     Wrrtun(
         "wrrtun-unordered",
         "wrrtun, told each line's rates, without its reorder buffer",

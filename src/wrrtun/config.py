@@ -181,7 +181,7 @@ class ServerConfig:
 class ClientConfig:
     """Everything that `wrrtun client` runs on. Link numbers are the positions in `links`.
 
-    `copies`: on how many links each bulk frame goes.
+    `copies`: on how many links each frame goes.
     """
 
     server_host: str

@@ -120,7 +120,7 @@ CLIENT_KEYS: Final = (
     ),
     Key(
         "redundant",
-        "Send each bulk frame over two lines, in both directions: what one loses, the other "
+        "Send each frame over two lines, in both directions: what one loses, the other "
         "brings. The slower line's rate is what remains.",
         "true or false",
         default="false",
@@ -128,7 +128,7 @@ CLIENT_KEYS: Final = (
     ),
     Key(
         "copies",
-        f"Send each bulk frame over so many lines; {MAX_LINKS} is all. redundant is copies = 2.",
+        f"Send each frame over so many lines; {MAX_LINKS} is all. redundant is copies = 2.",
         f"a whole number from 1 to {MAX_LINKS}",
         metavar="COUNT",
         default="1",

@@ -116,3 +116,21 @@ def test_a_call_that_once_sent_something_large_overtakes_again_two_seconds_later
     kept = [number for number, delay in zip(call.came, call.delays, strict=True) if delay > 0.030]
     assert min(kept) == 50
     assert 100 <= max(kept) <= 150
+
+
+@pytest.mark.parametrize(("loss", "path_seconds"), [(0.005, 0.011), (0.10, 0.060)])
+def test_express_leaves_a_line_that_loses_much(loss: float, path_seconds: float) -> None:
+    world, flows = udp_world([10e6, 3e6])
+    for direction in world.lines[0]:
+        direction.loss = loss
+    call = flows[5] = UdpFlow(world, 5)
+    transfer = flows[7] = UdpFlow(world, 7)
+    for step in range(3000):
+        world.at(world.now + step / 200, partial(transfer.send, 1200))
+    world.run(5.0)
+    for step in range(500):
+        world.at(world.now + step / 50, partial(call.send, 172))
+    world.run(11.0)
+    assert len(set(call.came)) >= 490
+    delays = sorted(call.delays)
+    assert path_seconds < delays[len(delays) // 2] < path_seconds + 0.008

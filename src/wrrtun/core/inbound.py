@@ -92,7 +92,7 @@ class Inbound:
         waited: float = 0.0,
         first: dict[int, None] | None = None,
     ) -> int:
-        """Take bulk that goes over several links, as `frames`.
+        """Take what goes over several links, as `frames`.
 
         What came over another link first is opened too, and dropped: it proves that this link
         delivers, and raises its floor as the first one would have. `first`: the seqs, each good
@@ -124,6 +124,9 @@ class Inbound:
             return 0
         session.opened += count
         self.spare_copies += count - len(opened)
+        if run.kind == Kind.EXPRESS:
+            self._released += opened
+            return count
         self._take_over(member, opened, True, now)
         self._note_arrival(member, run, newest, count, now - waited)
         if self.reorder.waiting:

@@ -50,7 +50,7 @@ def alone(offers: Iterable[LinkOffer], number: int | None) -> tuple[LinkOffer, .
 
 @dataclass(frozen=True)
 class LinkTable:
-    """All links, and on how many of them each bulk frame goes (1: no copies)."""
+    """All links, and on how many of them each frame goes (1: no copies)."""
 
     serial: int
     copies: int

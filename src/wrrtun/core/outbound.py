@@ -73,7 +73,7 @@ class Outbound:
         self.express_frames = 0
         self.bulk_frames = 0
         self.bulk_sent_at = float("-inf")
-        self.copies = 1  # on how many links each bulk frame goes
+        self.copies = 1  # on how many links each frame goes
         self.weights: dict[int, float] = {}  # as they are now: rates, once any is known
         self.queue: BulkQueue[Train] = BulkQueue(UNPACED_QUEUE_BYTES)
         self._bond = bond
@@ -104,7 +104,7 @@ class Outbound:
         self.log.clear()
         self.repairs.clear()
 
-    def submit(self, read: Buffer, session: Session | None, now: float) -> Transmit | None:
+    def submit(self, read: Buffer, session: Session | None, now: float) -> Sequence[Transmit]:
         """Take one TAP read (virtio-net header and frame); express goes out at once.
 
         The buffer is borrowed until `settle`.
@@ -112,27 +112,20 @@ class Outbound:
         train = Train.parse(read)
         if train is None:
             self._counters.drop(Drop.MALFORMED_FRAME)
-            return None
+            return ()
         if train.frame_bytes > self.max_frame_bytes:
             self._counters.drop(Drop.FRAME_TOO_BIG, train.count)
-            return None
-        if session is None:
+            return ()
+        if session is None or not self._bond.carrying():
             self._counters.drop(Drop.NO_LINK, train.count)
-            return None
-        member = self._bond.fastest(now)
-        if member is None:
-            self._counters.drop(Drop.NO_LINK, train.count)
-            return None
+            return ()
         express, flow = classify(read, VNET.size)
         behind_bulk = flow is not None and self._flows.holds(flow, now)
-        if (
-            express
-            and not behind_bulk
-            and train.count == 1
-            and member.admit_express(train.frame_bytes, now)
-        ):
-            self.express_frames += 1
-            return self.send_one(Kind.EXPRESS, train.flags, train.frame, member, session, now)
+        if express and not behind_bulk and train.count == 1:
+            members = self._bond.for_express(self.copies, now)
+            if all(member.admit_express(train.frame_bytes, now) for member in members):
+                self.express_frames += 1
+                return self.send_one(Kind.EXPRESS, train.flags, train.frame, members, session, now)
         # A small frame is no reason to keep those that follow it back, or a call never came free.
         if flow is not None and not (express and behind_bulk):
             self._flows.add(flow)
@@ -140,17 +133,26 @@ class Outbound:
             self._borrowed.append(train)
         else:
             self._counters.drop(Drop.QUEUE_FULL, train.count)
-        return None
+        return ()
 
     def send_one(
-        self, kind: Kind, flags: int, content: Buffer, member: Member, session: Session, now: float
-    ) -> Transmit:
-        """Seal one express frame or control message for one link."""
+        self,
+        kind: Kind,
+        flags: int,
+        content: Buffer,
+        members: Sequence[Member],
+        session: Session,
+        now: float,
+    ) -> list[Transmit]:
+        """Seal one express frame or control message for one link; on several, the same bytes."""
         seq = session.take_seq(kind)
         session.sealed += 1
-        datagram = session.sealer.seal(kind, flags, 0, member.number, seq, (content,))
-        member.charge(1, len(datagram), now)
-        return Transmit(member.number, member.path, datagram, len(datagram))
+        link = members[0].number if len(members) == 1 else ANY_LINK
+        datagram = session.sealer.seal(kind, flags, 0, link, seq, (content,))
+        size = len(datagram)
+        for member in members:
+            member.charge(1, size, now)
+        return [Transmit(member.number, member.path, datagram, size) for member in members]
 
     def pull(self, session: Session, now: float) -> list[Transmit]:
         """Let the links take what their pacers allow from the bulk queue.

@@ -161,9 +161,7 @@ class Tunnel:
 
     def submit(self, read: Buffer, now: float) -> None:
         """Take one TAP read: virtio-net header and frame. Borrowed until `poll` returns."""
-        transmit = self.outbound.submit(read, self.sealing(now), now)
-        if transmit is not None:
-            self._outbox.transmits.append(transmit)
+        self._outbox.transmits += self.outbound.submit(read, self.sealing(now), now)
 
     def receive(
         self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0
@@ -172,7 +170,7 @@ class Tunnel:
 
         `waited`: for how many seconds they lay in the socket.
         """
-        copies = run.link == ANY_LINK and run.kind == Kind.BULK
+        copies = run.link == ANY_LINK and run.kind != Kind.CONTROL
         member = self.bond.on_path(path) if copies else self.bond.get(run.link)
         if member is None:
             self.counters.drop(Drop.UNKNOWN_LINK, run.count)

@@ -179,7 +179,7 @@ class Upkeep:
         if session is None or (path is None and member.path is None):
             return
         content = encode_control(message)
-        transmit = self._outbound.send_one(Kind.CONTROL, 0, content, member, session, now)
+        (transmit,) = self._outbound.send_one(Kind.CONTROL, 0, content, (member,), session, now)
         if path is not None:
             transmit = transmit._replace(path=path)
         self._outbox.transmits.append(transmit)
