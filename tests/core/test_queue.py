@@ -257,3 +257,16 @@ def test_the_bytes_are_those_of_what_is_left_and_stay_within_the_limit(
         assert queue.size_bytes == sum(left)
         assert len(queue) == len(left)
         assert queue.size_bytes <= limit_bytes or len(left) == 1 or not any(left[1:])
+
+
+def test_a_limit_that_was_known_falls_by_half_in_a_second_and_a_guess_at_once() -> None:
+    queue: BulkQueue[Train] = BulkQueue(4000)
+    queue.bound(4000, 1.0, known=False)
+    queue.bound(1000, 1.1, known=True)
+    assert queue.limit_bytes == 1000
+    queue.bound(100, 2.1, known=True)
+    assert queue.limit_bytes == 500
+    queue.bound(100, 3.1, known=True)
+    assert queue.limit_bytes == 250
+    queue.bound(900, 3.2, known=True)
+    assert queue.limit_bytes == 900

@@ -191,3 +191,38 @@ def test_over_ordered_links_nothing_that_arrives_is_ever_late(
             out += seqs(buffer.infer([0, 1, 2], now))
     assert buffer.counts.late == 0
     assert out == sorted(out)
+
+
+def fallen(at: float) -> ReorderBuffer:
+    """A buffer that misses 0 and 1, noticed at 1.0, from a link that was last heard at `at`."""
+    buffer = ReorderBuffer(0, HOLD)
+    buffer.round_trip_seconds = 0.020
+    buffer.insert(one(2), 1.0)
+    buffer.fallen_at = at
+    return buffer
+
+
+def expired(buffer: ReorderBuffer) -> float:
+    """When the buffer gives its gaps up, if it is asked at each deadline."""
+    while (now := buffer.deadline) is not None:
+        if buffer.expire(now) or not buffer.waiting:
+            return round(now, 6)
+        buffer.asks(100, now)
+    return 0.0
+
+
+def test_what_a_dead_line_swallowed_is_waited_for_a_little_longer() -> None:
+    assert expired(fallen(at=0.0)) == 1.170
+    assert expired(fallen(at=0.990)) == 1.340
+
+
+def test_while_it_comes_one_by_one_it_is_waited_for_but_not_for_ever() -> None:
+    buffer = fallen(at=0.990)
+    buffer.insert(one(4), 1.001)
+    buffer.insert(one(6), 1.002)
+    assert buffer.expire(1.060) == []
+    assert seqs(buffer.insert(one(0), 1.300, original=False)) == [0]
+    assert buffer.expire(1.350) == []
+    assert seqs(buffer.insert(one(1), 1.390, original=False)) == [1, 2]
+    assert seqs(buffer.insert(one(3), 1.450, original=False)) == [3, 4]
+    assert expired(buffer) == 1.550

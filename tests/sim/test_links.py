@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from tests.sim.lines import Line, both
-from tests.sim.tcp import Flow
+from tests.sim.tcp import BARE_SHARE, Flow
 from tests.sim.world import World
 from wrrtun.core.link import FLOWING_SILENCE_SECONDS, LinkState
 from wrrtun.core.output import Transmit
@@ -330,3 +330,23 @@ def test_an_end_that_stalls_does_not_send_small_frames_over_the_slow_line() -> N
     world.run(11.0)
     links = [sent.datagram[0] & 15 for sent in world.sent if sent.kind == Kind.EXPRESS]
     assert links == [0] * 400
+
+
+@pytest.mark.parametrize("link", [0, 1])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_download_goes_on_300_ms_after_a_line_died_and_sees_no_timeout(
+    link: int, seed: int
+) -> None:
+    world = two_links(seed)
+    flow = Flow(world, "server")
+    world.run(8.0)
+    before = flow.sender.timeouts
+    cut(world, link)
+    world.run(1.0)
+    assert flow.sender.timeouts == before
+    rest = (10e6, 3e6)[1 - link] * BARE_SHARE
+    tenths = [bits / (rest * 0.1) for bits in flow.bins()[80:85]]
+    # Later TCP finds that a line is gone, and shrinks its window.
+    assert max(tenths[2:4]) > 0.5
+    assert sum(tenths) / len(tenths) > 0.5
+    assert world.tunnel("client").inbound.reorder.counts.repaired > 10

@@ -24,6 +24,10 @@ LOSS_COST_SECONDS: Final = 1.0
 
 CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
 
+# A link that has been without bulk this long, while others carried some, gets a marker.
+MARKER_SECONDS: Final = 0.02
+MARKER_DATAGRAMS: Final = 3
+
 # A metered link that has carried bulk is looked after like any other for this long; afterwards it
 # costs next to nothing, and nobody waits for what it might bring.
 SPARE_SECONDS: Final = 1.0
@@ -85,6 +89,14 @@ class Member:
     def resting(self, now: float) -> bool:
         """Tell whether the link stands by and has carried nothing for a while."""
         return self.standby and now - self._bulk_at >= SPARE_SECONDS
+
+    def marker_due(self, next_seq: int, mtu_bytes: int, now: float) -> bool:
+        """Tell whether the other end should hear that this link brings nothing below `next_seq`."""
+        rate = self.rate_bits_per_second
+        pause = MARKER_SECONDS
+        if rate:
+            pause = max(pause, MARKER_DATAGRAMS * mtu_bytes * 8 / rate)
+        return self.markers.seq != next_seq and now - self.markers.sent_at >= pause
 
     def brings_bulk(self, now: float, flowing_since: float) -> bool:
         """Tell whether the other end may have bulk under way on this link.
@@ -233,7 +245,8 @@ class Bond:
         self.spare = metered if usual else []
         for member in self._members.values():
             member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
-        self.trusted = [one for one in self._carrying if not one.suspect] or self._carrying
+        trusted = [one for one in self._carrying if not one.suspect]
+        self.trusted = trusted if 0 < len(trusted) < len(self._carrying) else self._carrying
 
     def carrying(self) -> list[Member]:
         """Return the links that frames may be sent on; asked for every frame."""

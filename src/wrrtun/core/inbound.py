@@ -216,6 +216,8 @@ class Inbound:
             self.reorder.decay_tolerance(now - self._waits_since if self._waits_since else 0.0)
             self._waits = [0.0, self._waits[0]]
             self._waits_since = now
+        silent = [member.link.heard_at for member in self._bond if member.suspect]
+        self.reorder.fallen_at = max(silent, default=self.reorder.fallen_at)
         trips = [member.link.srtt for member in self._bond.carrying()]
         self.reorder.round_trip_seconds = min((trip for trip in trips if trip), default=None)
         live = [one.link for one in self._bond if one.brings_bulk(now, self._flowing_since)]

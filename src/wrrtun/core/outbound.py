@@ -14,6 +14,7 @@ from .counters import Counters
 from .cutter import Cutter
 from .ecn import mark_congestion_experienced
 from .errors import Drop
+from .express import ExpressLog
 from .flows import BulkFlows
 from .headers import Buffer
 from .meter import RateMeter
@@ -82,6 +83,7 @@ class Outbound:
         self._meters: dict[int, RateMeter] = {}
         self._cutter = Cutter()
         self._flows = BulkFlows()
+        self.express = ExpressLog()
         self._borrowed: list[Train] = []
         self._slabs = SlabPool()
         self.log = SentLog(next_bulk_seq, self._slabs)
@@ -103,6 +105,7 @@ class Outbound:
         """Keep nothing of what was sent: the other end has started anew."""
         self.log.clear()
         self.repairs.clear()
+        self.express.clear()
 
     def submit(self, read: Buffer, session: Session | None, now: float) -> Sequence[Transmit]:
         """Take one TAP read (virtio-net header and frame); express goes out at once.
@@ -125,7 +128,10 @@ class Outbound:
             members = self._bond.for_express(self.copies, now)
             if all(member.admit_express(train.frame_bytes, now) for member in members):
                 self.express_frames += 1
-                return self.send_one(Kind.EXPRESS, train.flags, train.frame, members, session, now)
+                sent = self.send_one(Kind.EXPRESS, train.flags, train.frame, members, session, now)
+                if len(sent) == 1:
+                    self.express.add(sent[0], now)
+                return sent
         # A small frame is no reason to keep those that follow it back, or a call never came free.
         if flow is not None and not (express and behind_bulk):
             self._flows.add(flow)
@@ -190,13 +196,14 @@ class Outbound:
                 train.own()
         self._borrowed.clear()
 
-    def resize(self) -> None:
+    def resize(self, now: float) -> None:
         """Bound the queue and the log by time, with rates and round trips as they are now."""
         round_trips = [member.link.srtt or 1.0 for member in self._bond.carrying()]
         self.log.keep_seconds = REPAIR_ROUND_TRIPS * max(round_trips, default=1.0)
         rate = self._bond.rate_bits_per_second(self.copies)
         size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
-        self.queue.limit_bytes = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
+        limit = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
+        self.queue.bound(limit, now, known=rate > 0)
         self.repairs.set_rate(rate)
         self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
 

@@ -10,7 +10,7 @@ CoDel needs the queue to be here, so it goes with paced links only.
 """
 
 from collections import deque
-from math import sqrt
+from math import inf, sqrt
 from typing import Final, Generic, Protocol, TypeVar
 
 
@@ -27,6 +27,9 @@ Item = TypeVar("Item", bound=Sized)
 DEFAULT_INTERVAL_SECONDS: Final = 0.100
 # With no more than this behind the head, dropping it would idle the links (RFC 8289, 4.2).
 MIN_BACKLOG_BYTES: Final = 1514
+# When a link dies, TCP still has the window of all links: bounded at once by what is left, it loses
+# more than it can make good in a round trip. CoDel has it shrink in this time.
+LIMIT_HALF_LIFE_SECONDS: Final = 1.0
 # A new spell of dropping within this many intervals of the last drop goes on at its pace.
 RESUME_INTERVALS: Final = 16
 
@@ -98,6 +101,7 @@ class BulkQueue(Generic[Item]):
         self.signals = 0  # drops or marks that CoDel asked for
         self._items: deque[tuple[Item, int, float]] = deque()
         self._head_bytes = 0  # what is left of the first item
+        self._bound_at = -inf
         self._codel: CoDel | None = None
         self.set_target(target_seconds, interval_seconds)
 
@@ -115,6 +119,15 @@ class BulkQueue(Generic[Item]):
         else:
             self._codel.target_seconds = target_seconds
             self._codel.interval_seconds = interval_seconds
+
+    def bound(self, limit_bytes: int, now: float, *, known: bool) -> None:
+        """Change the limit: up at once, down by half in a second at most.
+
+        Unless it is the first that is `known` to be right, after a guess.
+        """
+        kept = 0.5 ** ((now - self._bound_at) / LIMIT_HALF_LIFE_SECONDS)
+        self.limit_bytes = max(limit_bytes, int(self.limit_bytes * kept))
+        self._bound_at = now if known else -inf
 
     def push(self, item: Item, now: float) -> bool:
         """Add an item with the size it has now; False when there is no room for it."""

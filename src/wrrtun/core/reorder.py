@@ -18,6 +18,7 @@ Seqs are unwrapped here: 40-bit numbers become integers that only grow.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from .gaps import ANSWER_MARGIN_SECONDS, Gap, Gaps
@@ -35,6 +36,10 @@ MAX_TOLERANCE_SECONDS: Final = 0.050
 MAX_WAIT_SECONDS: Final = 0.180
 MAX_ASKED: Final = 0xFFFF  # datagrams at once
 REPAIR_SECONDS: Final = 0.120
+# What a dead line swallowed is sent again once its silence is noticed, and takes its time on a slow
+# line. Handing on what lies behind would have TCP send the same a second time. No longer than this
+# since the line was last heard without an arrival, after each arrival, and in all.
+RESCUE_SECONDS: Final = (0.35, 0.1, 0.8)
 # What comes sooner than this share of a round trip after it was asked for is no answer.
 ANSWER_SHARE: Final = 0.75
 # How fast the tolerance falls back while nothing proves it right: halved in this time.
@@ -65,6 +70,8 @@ class ReorderBuffer:
         self.held_datagrams = 0
         self.tolerance_seconds = 0.0
         self.longest_wait_seconds = 0.0  # that ended with the arrival; the owner resets it
+        self.fallen_at = -inf  # when a link was last heard that has since fallen silent
+        self._repaired_at = -inf
         self._next = next_seq
         self._highest = next_seq  # one past the highest seq that has arrived
         self._held: dict[int, Opened] = {}
@@ -214,6 +221,9 @@ class ReorderBuffer:
         released: list[Opened] = []
         while self._gaps and now >= self._gaps.head.give_up:
             gap = self._gaps.head
+            gap.give_up = self._rescued_until
+            if now < gap.give_up:
+                break
             if gap.inferred:
                 self.counts.lost_by_inference += gap.end - self._next
                 self._given_up = (gap.end, now)
@@ -221,6 +231,13 @@ class ReorderBuffer:
                 self.counts.lost_by_deadline += gap.end - self._next
             released += self._skip_to(gap.end)
         return released
+
+    @property
+    def _rescued_until(self) -> float:
+        """Until when what a dead line swallowed may come over another."""
+        first, next_one, whole = RESCUE_SECONDS
+        due = max(self.fallen_at + first, self._repaired_at + next_one)
+        return min(due, self.fallen_at + whole)
 
     def _late(self, opened: Opened, first: int, original: bool, now: float) -> list[Opened]:
         """Pass on what was given up; if inference erred, be more patient with the links."""
@@ -251,6 +268,7 @@ class ReorderBuffer:
         for gap, count in self._gaps.fill(first, end):
             if gap.lost is not None and (not original or self._answers(gap, now)):
                 self.counts.repaired += count
+                self._repaired_at = now
             elif original:
                 self.longest_wait_seconds = max(self.longest_wait_seconds, now - gap.noticed)
                 if gap.lost is not None and gap.inferred:

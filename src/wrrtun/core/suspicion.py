@@ -33,24 +33,26 @@ class Suspicion:
         """Note that a report has come, and over which link."""
         self._reporter, self._reported_at = reporter, now
 
-    def look(self, bulk_received_at: float, bulk_sent_at: float, now: float) -> bool:
-        """Judge all links; tell whether any is under suspicion."""
+    def look(self, bulk_received_at: float, bulk_sent_at: float, now: float) -> list[Member]:
+        """Judge all links; return those that have just come under suspicion."""
         sending = now - bulk_sent_at < REPORTED_SECONDS
         if not sending:
             self._sending_since = now
         receiving = now - bulk_received_at < ARRIVING_SECONDS
         newest = max((member.link.heard_at for member in self._bond), default=now)
-        changed = False
+        changed, fresh = False, []
         for member in self._bond:
             # A pause of the flow is no news of a link that had fallen silent before it.
             silent = (receiving or member.suspect) and self._is_quiet(member, newest)
             reportless = sending and member is self._reporter and self._misses_reports(member, now)
             suspect = silent or reportless
             changed |= suspect != member.suspect
+            if suspect and not member.suspect:
+                fresh.append(member)
             member.suspect = suspect
         if changed:
             self._bond.refresh()
-        return any(member.suspect for member in self._bond.carrying())
+        return fresh
 
     def _is_quiet(self, member: Member, newest: float) -> bool:
         """Tell whether others have been heard much later. If all are silent, none stands out."""

@@ -39,9 +39,6 @@ REPORT_SECONDS: Final = 0.025
 REPORT_SHARE: Final = 0.04
 MAX_REPORT_SECONDS: Final = 0.1
 MAX_KBITS: Final = 0xFFFF_FFFF
-# A link that has been without bulk this long, while others carried some, gets a marker.
-MARKER_SECONDS: Final = 0.02
-MARKER_DATAGRAMS: Final = 3
 MAINTENANCE_SECONDS: Final = 0.025
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
 # A process that comes later than this finds in its sockets what it would else call missing: it
@@ -195,6 +192,11 @@ class Upkeep:
             return
         if event.before in CARRYING and event.after not in CARRYING:
             self._outbound.repairs.resend_unreported(member, now)
+            self._express_again(member, now)
+
+    def _express_again(self, silent: Member, now: float) -> None:
+        other = self._bond.fastest(now)
+        self._outbox.transmits += self._outbound.express.again(silent, other, now)
 
     def nack(self, now: float) -> None:
         """Ask the other end for what is missing."""
@@ -235,17 +237,19 @@ class Upkeep:
             if member.link.probe_due(now, flowing and not resting):
                 self.probe(member, now)
         sent_at, received_at = self._outbound.bulk_sent_at, self._inbound.bulk_received_at
-        suspect = self._suspicion.look(received_at, sent_at, now)
+        for member in self._suspicion.look(received_at, sent_at, now):
+            self._express_again(member, now)
         self._mark(now)
         # While reports are missing, the other end may need to hear whom its own do not reach by.
-        if (received or suspect) and now >= self._reported_at + self._report_seconds:
+        doubtful = self._bond.trusted is not self._bond.carrying()
+        if (received or doubtful) and now >= self._reported_at + self._report_seconds:
             self.report(now)
         table = self._share.due(now)
         if table is not None:
             self._tell(table, now)
         self._inbound.update_hold(now)
         rates_due = self._rates.tick(now)
-        self._outbound.resize()
+        self._outbound.resize(now)
         due = [
             member.link.deadline(now, flowing and not member.resting(now))
             for member in self._bond
@@ -268,14 +272,9 @@ class Upkeep:
         seq = self._outbound.next_bulk_seq
         spare = [member for member in self._bond.spare if not member.resting(now)]
         for member in [*self._bond.carrying(), *spare]:
-            markers = member.markers
-            rate = member.rate_bits_per_second
-            pause = MARKER_SECONDS
-            if rate:
-                pause = max(pause, MARKER_DATAGRAMS * self._mtu * 8 / rate)
-            if markers.seq != seq and now - markers.sent_at >= pause:
+            if member.marker_due(seq, self._mtu, now):
                 self.send(member, Marker(seq), now)
-                markers.seq, markers.sent_at = seq, now
+                member.markers.seq, member.markers.sent_at = seq, now
 
     def report(self, now: float) -> None:
         """Tell the other end what has arrived over each link, and which has no socket any more."""
