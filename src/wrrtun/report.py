@@ -84,7 +84,7 @@ def _link(tunnel: Tunnel, member: Member, addresses: LinkAddresses | None) -> Li
         state=link.state.value,
         role=member.role.name.lower(),
         part=member.part,
-        reason=(addresses.failure if addresses else "") or link.reason,
+        reason=(addresses.failure if addresses else "") or member.unfit or link.reason,
         local_address=addresses.local if addresses else None,
         remote_address=addresses.remote if addresses else None,
         weight=tunnel.outbound.weights[member.number],

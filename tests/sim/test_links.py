@@ -350,3 +350,27 @@ def test_a_download_goes_on_300_ms_after_a_line_died_and_sees_no_timeout(
     assert max(tenths[2:4]) > 0.5
     assert sum(tenths) / len(tenths) > 0.5
     assert world.tunnel("client").inbound.reorder.counts.repaired > 10
+
+
+@pytest.mark.parametrize("rates", [[10e6, 3e6], None])
+@pytest.mark.parametrize("delay", [0.25, 0.5])
+def test_a_line_beyond_the_hold_makes_a_download_no_slower(
+    delay: float, rates: list[float] | None
+) -> None:
+    world = World([both(delay=0.010, rate=10e6), both(delay=delay, rate=3e6)], rates=rates)
+    world.run(4.0)
+    flow = Flow(world, "server")
+    world.run(12.0)
+    # The ceiling of one line through the tunnel is 95.4 % of it bare.
+    assert flow.goodput(3.0) / (10e6 * BARE_SHARE) > 0.92
+    member = world.tunnel("server").bond.get(1)
+    assert member is not None
+    assert "later than over the best line" in member.unfit
+
+
+def test_a_line_that_loses_a_third_makes_a_download_hardly_slower() -> None:
+    world = World([both(delay=0.010, rate=10e6), both(delay=0.03, rate=3e6, loss=0.3)])
+    world.run(4.0)
+    flow = Flow(world, "server")
+    world.run(15.0)
+    assert flow.goodput(5.0) / (10e6 * BARE_SHARE) > 0.85

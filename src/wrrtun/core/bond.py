@@ -8,7 +8,7 @@ from typing import Final
 from .arrivals import Arrivals
 from .flight import Flight
 from .link import Link, LinkState
-from .offers import LinkOffer, LinkRole
+from .offers import LinkRole
 from .pacer import Pacer
 from .paths import NO_TOKEN, Path, PathCheck
 from .rate import IDLE_SECONDS, RateFinder
@@ -21,6 +21,10 @@ EXPRESS_BURST_BYTES: Final = 4_000
 # What the loss of an express frame costs, on the average: a SYN or a question comes again after a
 # second or more, and a call has a hole. A line that loses 5 % is as good as one 50 ms slower.
 LOSS_COST_SECONDS: Final = 1.0
+
+# A link that the other end uses gets bulk or a marker all the time while bulk flows. Without either
+# for this long, nothing is under way on it that could fill a gap.
+UNUSED_SECONDS: Final = 2.0
 
 CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
 
@@ -75,6 +79,8 @@ class Member:
         self.bulk_received_at = -inf
         self.reported_floor: int | None = None  # what the other end says has arrived or is lost
         self.suspect = False  # it has fallen silent: small frames avoid it
+        self.unfit = ""  # why it carries nothing while others do
+        self.marked_at = -inf  # when the other end last sent a marker instead of bulk
         self.markers = Markers()
         self.echo = NO_TOKEN  # the other end's challenge, to go out with the next probe
         self._express_credit_bytes = 0.0
@@ -105,7 +111,8 @@ class Member:
         """
         if self.role is not LinkRole.USUAL and now - self.bulk_received_at >= SPARE_SECONDS:
             return False
-        return self.link.hears(now, flowing_since)
+        used_at = max(self.bulk_received_at, self.marked_at, flowing_since)
+        return now - used_at < UNUSED_SECONDS and self.link.hears(now, flowing_since)
 
     @property
     def path(self) -> Path | None:
@@ -241,7 +248,8 @@ class Bond:
         )
         # A line that loses every third probe is bad, but better than none.
         stalled = [member for member in members if member.link.state is LinkState.STALLED]
-        self._carrying = usual or metered or backup or stalled
+        fit = [member for member in usual if not member.unfit]
+        self._carrying = fit or usual or metered or backup or stalled
         self.spare = metered if usual else []
         for member in self._members.values():
             member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
@@ -296,10 +304,3 @@ class Bond:
 
 def _bytes_per_second(rate_bits_per_second: float | None) -> float | None:
     return rate_bits_per_second / 8 if rate_bits_per_second else None
-
-
-def sending_weight(offer: LinkOffer, *, initiator: bool) -> tuple[float, float | None]:
-    """Return the weight and rate (bits/s or None) of a link for what this end sends."""
-    if initiator:
-        return offer.weight_up, offer.rate_up_bits_per_second or None
-    return offer.weight_down, offer.rate_down_bits_per_second or None

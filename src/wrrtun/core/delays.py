@@ -16,23 +16,26 @@ INITIAL_TIMEOUT_SECONDS: Final = 1.0
 DELAY_GAIN: Final = 1 / 8
 RECENT_SAMPLES: Final = 3
 BASE_BUCKET_SECONDS: Final = 10.0
+LATE_BUCKET_SECONDS: Final = 1.0
 
 LOSS_HALF_LIFE_SECONDS: Final = 2.0
+STEADY_LOSS_HALF_LIFE_SECONDS: Final = 4.0
 # Fewer than this and one loss would look like a bad line: an idle link sends a probe a second.
 LOSS_MIN_DATAGRAMS: Final = 50
 
 
 class WindowedMinimum:
-    """The least of the last 10 to 20 seconds, in two buckets."""
+    """The least of the last 10 to 20 seconds (once or twice `bucket_seconds`), in two buckets."""
 
-    def __init__(self) -> None:
+    def __init__(self, bucket_seconds: float = BASE_BUCKET_SECONDS) -> None:
+        self._bucket_seconds = bucket_seconds
         self._bucket = 0
         self._present: float | None = None
         self._before: float | None = None
 
     def add(self, sample: float, now: float) -> None:
         """Take a sample."""
-        bucket = int(now // BASE_BUCKET_SECONDS)
+        bucket = int(now // self._bucket_seconds)
         if self._present is None or bucket != self._bucket:
             self._before = self._present if bucket == self._bucket + 1 else None
             self._present, self._bucket = sample, bucket
@@ -84,6 +87,7 @@ class OneWayDelay:
         self.mean: float | None = None
         self.jitter = 0.0  # mean deviation from the mean
         self._base = WindowedMinimum()
+        self._late_base = WindowedMinimum(LATE_BUCKET_SECONDS)
         # The least of the last few samples: with the queue, without a process that came late.
         self.recent: float | None = None
         self._last: deque[float] = deque(maxlen=RECENT_SAMPLES)
@@ -91,6 +95,7 @@ class OneWayDelay:
     def add(self, delay: float, now: float) -> None:
         """Take one datagram's arrival time minus its sending time."""
         self._base.add(delay, now)
+        self._late_base.add(delay, now)
         self._last.append(delay)
         self.recent = min(self._last)
         if self.mean is None:
@@ -104,11 +109,17 @@ class OneWayDelay:
         """The least of the last 10 to 20 seconds: the line without its queue."""
         return self._base.value
 
+    @property
+    def late_base(self) -> float | None:
+        """The least of the last one to two seconds: with a queue that stands that long."""
+        return self._late_base.value
+
 
 class Loss:
     """The share of datagrams that one direction of a link loses, over the last few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, half_life_seconds: float = LOSS_HALF_LIFE_SECONDS) -> None:
+        self._half_life_seconds = half_life_seconds
         self._before: tuple[int, int] | None = None
         self._at = 0.0
         self._sent = 0.0
@@ -123,7 +134,7 @@ class Loss:
         before, self._before = self._before, (sent, received)
         if before is None or sent < before[0] or received < before[1]:
             return
-        fade = 0.5 ** ((now - self._at) / LOSS_HALF_LIFE_SECONDS)
+        fade = 0.5 ** ((now - self._at) / self._half_life_seconds)
         self._at = now
         newly_sent = sent - before[0]
         # Below zero when datagrams that an earlier comparison missed came late: they correct it.
@@ -134,6 +145,11 @@ class Loss:
         """Forget what was: what an outage swallowed says nothing about the line after it."""
         self._before = None
         self._sent = self._lost = 0.0
+
+    @property
+    def judged(self) -> bool:
+        """Whether there was enough to judge by."""
+        return self._sent >= LOSS_MIN_DATAGRAMS
 
     @property
     def share(self) -> float:

@@ -13,7 +13,7 @@ What arrives is known from answers to probes and, without asking, from the other
 from enum import Enum, StrEnum, auto
 from typing import Final
 
-from .delays import Loss, OneWayDelay, RoundTrip
+from .delays import STEADY_LOSS_HALF_LIFE_SECONDS, Loss, OneWayDelay, RoundTrip
 from .delivery import Delivery, Travel
 from .events import LinkChanged
 from .probing import (
@@ -87,11 +87,22 @@ class Direction:
         self.bytes = 0
         self.delay = OneWayDelay()
         self.loss = Loss()
+        self.steady_loss = Loss(STEADY_LOSS_HALF_LIFE_SECONDS)
 
     def count(self, datagrams: int, size_bytes: int) -> None:
         """Count what was sent, or has arrived."""
         self.datagrams += datagrams
         self.bytes += size_bytes
+
+    def compare(self, sent: int, received: int, now: float) -> None:
+        """Take both ends' totals at one datagram: see `Loss.compare`."""
+        self.loss.compare(sent, received, now)
+        self.steady_loss.compare(sent, received, now)
+
+    def forget_loss(self) -> None:
+        """Begin anew: what an outage swallowed says nothing about the line after it."""
+        self.loss.restart()
+        self.steady_loss.restart()
 
 
 class Link:
@@ -130,7 +141,7 @@ class Link:
     def on_probe(self, sent_us: int, sent_datagrams: int, now: float) -> None:
         """Learn from the other end's probe: its clock, and its count of datagrams sent."""
         self.incoming.delay.add(now - sent_us / 1e6, now)
-        self.incoming.loss.compare(sent_datagrams, self.incoming.datagrams, now)
+        self.incoming.compare(sent_datagrams, self.incoming.datagrams, now)
 
     def on_reply(
         self, probe_id: int, received_us: int, received_datagrams: int, now: float
@@ -141,7 +152,7 @@ class Link:
             return None
         self.round_trip.add(now - asked.sent_at, now)
         self.outgoing.delay.add(received_us / 1e6 - asked.sent_at, now)
-        self.outgoing.loss.compare(asked.sent_datagrams, received_datagrams, now)
+        self.outgoing.compare(asked.sent_datagrams, received_datagrams, now)
         if self._prober.answers_in_row >= self._trust.answers_owed:
             return self._signal(Signal.ANSWERED_IN_ROW, "answers again", now)
         return self._signal(Signal.ANSWERED, "answers", now)
@@ -287,8 +298,8 @@ class Link:
             self._delivery.reset()
         elif before not in CARRYING:
             self._trust.rise(now)
-            self.incoming.loss.restart()
-            self.outgoing.loss.restart()
+            self.incoming.forget_loss()
+            self.outgoing.forget_loss()
         if self.state is LinkState.DOWN:
             self._prober.slow_down(now)
         else:

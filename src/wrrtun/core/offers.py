@@ -104,3 +104,10 @@ def _read_offer(fields: Mapping[str, Any], refusal: Drop) -> LinkOffer:
         role,
         part / THOUSAND,
     )
+
+
+def sending_weight(offer: LinkOffer, *, initiator: bool) -> tuple[float, float | None]:
+    """Return the weight and rate (bits/s or None) of a link for what this end sends."""
+    if initiator:
+        return offer.weight_up, offer.rate_up_bits_per_second or None
+    return offer.weight_down, offer.rate_down_bits_per_second or None

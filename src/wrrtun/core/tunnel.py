@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from .batch import Run
-from .bond import Bond, Member, sending_weight
+from .bond import Bond, Member
 from .counters import Counters
 from .errors import Drop
 from .events import Event, MtuAgreed, SessionDown, SessionUp
 from .headers import ETHERNET_BYTES, Buffer
 from .inbound import Inbound, single
 from .messages import Bye, ProbeReply
-from .offers import LinkTable
+from .offers import LinkTable, sending_weight
 from .outbound import Outbound
 from .output import Outbox, Output, Transmit
 from .paths import NO_TOKEN, Path, PathCheck

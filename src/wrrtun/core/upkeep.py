@@ -9,6 +9,7 @@ from .bond import CARRYING, Bond, Member
 from .counters import Counters
 from .errors import PeerError
 from .events import LinkChanged, PathChanged
+from .fitness import Fitness
 from .inbound import FLOWING_SECONDS, Inbound
 from .messages import (
     MAX_NACK_RANGES,
@@ -80,6 +81,7 @@ class Upkeep:
         self._reported_at = now
         self._report_seconds = REPORT_SECONDS
         self._suspicion = Suspicion(bond)
+        self._fitness = Fitness(bond)
         self._reading = False
 
     def on_stall(self, now: float) -> None:
@@ -111,6 +113,7 @@ class Upkeep:
         elif isinstance(message, ProbeReply):
             self._on_reply(message, member, now)
         elif isinstance(message, Marker) and path == member.path:
+            member.marked_at = now
             self._inbound.mark(member, message.next_bulk_seq, now)
         elif isinstance(message, Nack):
             self._outbound.repairs.on_nack(message.ranges, now)
@@ -239,6 +242,8 @@ class Upkeep:
         sent_at, received_at = self._outbound.bulk_sent_at, self._inbound.bulk_received_at
         for member in self._suspicion.look(received_at, sent_at, now):
             self._express_again(member, now)
+        for change in self._fitness.judge(now):
+            self.note(change, now)
         self._mark(now)
         # While reports are missing, the other end may need to hear whom its own do not reach by.
         doubtful = self._bond.trusted is not self._bond.carrying()
