@@ -31,6 +31,7 @@ ADSL = LinkStatus(
     rate_bits_per_second=9_800_000,
     rate_state="steady",
     rate_in_bits_per_second=990_000,
+    mtu_bytes=1492,
     rtt_seconds=0.0221,
     rtt_variation_seconds=0.0004,
     skew_seconds=0.0,
@@ -53,6 +54,7 @@ LTE = msgspec.structs.replace(
     rate_bits_per_second=None,
     rate_state="searching",
     rate_in_bits_per_second=None,
+    mtu_bytes=None,
     rtt_seconds=None,
     rtt_variation_seconds=None,
     skew_seconds=None,
@@ -116,9 +118,9 @@ link     state  weight   share    rate out       rate in            rtt    skew 
 0 eth0   up         10  76.9 %  9.8 Mbit/s  990.0 kbit/s  22.1 ms ± 0.4  0.0 ms    0.0 %     0.1 %
 1 wwan0  down      2.5       -           -             -              -       -        -         -
 
-link     from             to                   sent  datagrams  received  datagrams
-0 eth0   192.0.2.7:41234  203.0.113.1:51820  1.2 GB     881834   98.8 MB     120001
-1 wwan0  -                203.0.113.1:51820     0 B          0     512 B          4
+link     from             to                  mtu    sent  datagrams  received  datagrams
+0 eth0   192.0.2.7:41234  203.0.113.1:51820  1492  1.2 GB     881834   98.8 MB     120001
+1 wwan0  -                203.0.113.1:51820     -     0 B          0     512 B          4
 link 1 wwan0 is down: no carrier
 
 reorder: 12 frames held (16.8 kB), hold 63.0 ms; 119000 released, 7 late; given up: 31 by inference, 2 at the deadline

@@ -225,7 +225,7 @@ def _wire(one: End, other: End, *, offloads: bool) -> None:
         for address in (far.address, far.address6):
             _know(end.namespace, index, address, far.mac)
         if not offloads:
-            _switch_offloads_off(end)
+            switch_offloads_off(end.namespace, end.device)
 
 
 def _know(namespace: Namespace, index: int, address: str, mac: str) -> None:
@@ -256,18 +256,18 @@ def _route(end: End, destination: str, gateway: str, **more: str | int) -> None:
     end.namespace.iproute.route("add", dst=destination, gateway=gateway, oif=index, **more)
 
 
-def _switch_offloads_off(end: End) -> None:
+def switch_offloads_off(namespace: Namespace, device: str) -> None:
     """Make a device carry packets as a wire does: no larger than its MTU.
 
     Checksum offload stays: the kernel refuses UDP_SEGMENT on a device without it.
     """
-    with end.namespace.entered():
+    with namespace.entered():
         ethtool = Ethtool()
     try:
-        features = ethtool.get_features(end.device)
+        features = ethtool.get_features(device)
         for name, feature in features.features.items():
             if "segmentation" in name or name in ("rx-gro", "rx-gro-list", "rx-lro"):
                 feature.enable = False
-        ethtool.set_features(end.device, features)
+        ethtool.set_features(device, features)
     finally:
         ethtool.close()

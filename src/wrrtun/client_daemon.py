@@ -7,7 +7,7 @@ from typing import Final
 
 from . import __version__
 from .client_links import LOOK_SECONDS, ClientLinks
-from .config import MIN_MTU, ClientConfig, LinkConfig
+from .config import MIN_MTU, ClientConfig, LinkConfig, least_mtu
 from .core.client import Client
 from .core.errors import ConfigError
 from .core.events import Event, MtuAgreed
@@ -86,7 +86,7 @@ class ClientDaemon(Daemon):
         )
         limits = config.limits
         life = KeyLife(limits.rekey_seconds, limits.reject_seconds)
-        settings = TunnelSettings(mtu, life, IN_ORDER)
+        settings = TunnelSettings(mtu, life, IN_ORDER, least_mtu(config.addresses))
         header_bytes = UDP_IPV6_BYTES if ipv6 else UDP_IPV4_BYTES
         self._metering.load(config.links)
         offers = self._metering.offers(self._configured())
@@ -238,7 +238,9 @@ class ClientDaemon(Daemon):
             if link.socket.took_error:
                 link.socket.took_error = False
                 self._links.watch(link)
-            if result is not SendResult.OK:
+            if result is SendResult.TOO_BIG and self._client is not None:
+                self._client.tunnel.too_big(link.number, datagram_bytes, clock())
+            elif result is not SendResult.OK:
                 self._send_failed(link, result)
 
     def _send_failed(self, link: LinkSocket, result: SendResult) -> None:

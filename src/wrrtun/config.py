@@ -52,6 +52,13 @@ MAX_PEER_NAME_CHARACTERS: Final = 32
 
 MIN_MTU: Final = 576
 MIN_IPV6_MTU: Final = 1280  # RFC 8200, 5
+
+
+def least_mtu(addresses: tuple[IPInterface, ...]) -> int:
+    """Say below what MTU a device with these addresses would lose some of them."""
+    return MIN_IPV6_MTU if any(address.version == 6 for address in addresses) else MIN_MTU
+
+
 # A whole frame, with its Ethernet header and one VLAN tag, has to fit into one datagram.
 MAX_MTU: Final = MAX_BATCH_BYTES - OVERHEAD_BYTES - 18
 

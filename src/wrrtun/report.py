@@ -90,6 +90,7 @@ def _link(tunnel: Tunnel, member: Member, addresses: LinkAddresses | None) -> Li
         weight=tunnel.outbound.weights[member.number],
         rate_bits_per_second=member.rate_bits_per_second,
         rate_state=member.finder.state.value,
+        mtu_bytes=link.path_mtu.size_bytes + member.header_bytes if link.path_mtu.known else None,
         rate_in_bits_per_second=member.rate_in_bits_per_second,
         rtt_seconds=link.srtt,
         rtt_variation_seconds=link.rttvar,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from . import __version__
-from .config import PeerConfig, ServerConfig
+from .config import PeerConfig, ServerConfig, least_mtu
 from .core.errors import ConfigError
 from .core.events import Event, MtuAgreed
 from .core.output import Transmit
@@ -137,7 +137,7 @@ class ServerDaemon(Daemon):
     def _settings(self, peer: PeerConfig) -> TunnelSettings:
         limits = self._config.limits
         life = KeyLife(limits.rekey_seconds, limits.reject_seconds)
-        return TunnelSettings(_mtu(peer), life, IN_ORDER)
+        return TunnelSettings(_mtu(peer), life, IN_ORDER, least_mtu(peer.addresses))
 
     def _close_device(self, name: str) -> None:
         device = self._devices.pop(name, None)
@@ -176,7 +176,11 @@ class ServerDaemon(Daemon):
         for _link, path, data, datagram_bytes in transmits:
             assert isinstance(path, Path)
             result = send(data, datagram_bytes, path)
-            if result is not SendResult.OK and self._server is not None:
+            if result is SendResult.OK or self._server is None:
+                continue
+            if result is SendResult.TOO_BIG:
+                self._server.too_big(path, datagram_bytes, clock())
+            else:
                 self._server.send_failed(path, self._socket.why(result), clock())
 
     def _note(self, event: Event) -> None:

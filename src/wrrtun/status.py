@@ -53,6 +53,7 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     rate_bits_per_second: float | None  # what this end has found, or was given
     rate_state: str  # of finding it
     rate_in_bits_per_second: float | None  # what the other end has found, towards this one
+    mtu_bytes: int | None = None  # the longest IP packet that passes; None until it is found
     rtt_seconds: float | None
     rtt_variation_seconds: float | None
     skew_seconds: float | None  # one-way delay beyond the fastest link's
@@ -228,9 +229,7 @@ def _session(session: SessionStatus) -> str:
 
 
 def _link_lines(links: Sequence[LinkStatus]) -> Iterator[str]:
-    names = [
-        str(each.number) if each.name is None else f"{each.number} {each.name}" for each in links
-    ]
+    names = [f"{each.number} {each.name or ''}".rstrip() for each in links]
     yield from table(
         (
             "link",
@@ -263,12 +262,13 @@ def _link_lines(links: Sequence[LinkStatus]) -> Iterator[str]:
     )
     yield ""
     yield from table(
-        ("link", "from", "to", "sent", "datagrams", "received", "datagrams"),
+        ("link", "from", "to", "mtu", "sent", "datagrams", "received", "datagrams"),
         [
             (
                 name,
                 each.local_address or UNKNOWN,
                 each.remote_address or UNKNOWN,
+                str(each.mtu_bytes or UNKNOWN),
                 scaled(each.sent_bytes, "B"),
                 str(each.sent_datagrams),
                 scaled(each.received_bytes, "B"),

@@ -32,6 +32,7 @@ from wrrtun.core.messages import (
     parse_welcome,
 )
 from wrrtun.core.offers import LinkOffer, LinkRole, LinkTable
+from wrrtun.core.size_messages import SizeProbe, SizeReply
 
 U8, U16, U32, U40, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 40, 64))
 TOKEN = st.binary(min_size=8, max_size=8)
@@ -71,6 +72,8 @@ CONTROL: st.SearchStrategy[ControlMessage] = st.one_of(
     st.builds(Bye, U8),
     TABLES,
     st.builds(LinksAck, U32),
+    st.builds(SizeProbe, U32, U16, st.binary(max_size=50)),
+    st.builds(SizeReply, U32, st.binary(max_size=50)),
 )
 HELLOS = st.builds(Hello, U64, ID, ID, U40, U16, TABLES)
 

@@ -109,6 +109,49 @@ def test_every_frame_cut_from_a_super_frame_is_complete_and_the_payload_is_all_t
     assert b"".join(frame[header:] for frame in frames) == payload
 
 
+@given(
+    st.tuples(st.booleans(), st.integers(1, 60_000), st.integers(100, 1400)),
+    st.integers(100, 1500),
+)
+def test_tcp_that_was_cut_too_long_is_cut_anew_and_its_payload_is_all_there(
+    shape: tuple[bool, int, int], most: int
+) -> None:
+    ipv6, size, segment_bytes = shape
+    payload = bytes(i * 7 & 0xFF for i in range(size))
+    read = super_frame(payload, segment_bytes, ipv6=ipv6)
+    train = Train.parse(read)
+    assert train is not None
+    assert train.shorten(most)
+    promised = train.size_bytes
+
+    cutter = Cutter()
+    frames = []
+    while train.left and train.count > 1:
+        frames += [bytes(frame) for frame in cutter.take(train, min(64, train.left))[0]]
+    frames = frames or [bytes(train.frame)]
+
+    assert max(map(len, frames)) <= most
+    assert sum(map(len, frames)) == promised
+    for frame in frames:
+        assert_checksums_are_right(frame)
+    header = len(read) - VNET.size - size
+    assert b"".join(frame[header:] for frame in frames) == payload
+
+
+def test_what_cannot_be_cut_elsewhere_is_not() -> None:
+    datagrams = Train.parse(super_frame(bytes(5000), 1400, protocol=UDP))
+    assert datagrams is not None
+    assert not datagrams.shorten(1300)
+    begun = Train.parse(super_frame(bytes(5000), 1400))
+    assert begun is not None
+    Cutter().take(begun, 1)
+    assert not begun.shorten(1300)
+    plain = Train.parse(VNET.pack(0, 0, 0, 0, 0, 0) + super_frame(bytes(1400), 1400)[VNET.size :])
+    assert plain is not None
+    assert not plain.shorten(1300)
+    assert plain.shorten(1500)
+
+
 def without_dont_fragment(read: bytes) -> bytes:
     """Let the packet in a TAP read (Ethernet, IPv4) be fragmented."""
     changed = bytearray(read)

@@ -127,7 +127,7 @@ def test_a_hole_in_the_path_s_mtu(ends: Ends, lab: Lab) -> None:
     code, text = examine(lab.client, client_file(ends))
     assert code == 0
     assert "lineB: packets of more than 1404 bytes vanish" in text
-    assert "mtu = 1338" in text
+    assert "an MTU of 1338" in text
     assert "lineA: packets of 1500 bytes pass" in text
 
 

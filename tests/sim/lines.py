@@ -21,6 +21,7 @@ class Line:
     loss: float = 0.0
     duplicate: float = 0.0
     cut: bool = False
+    mtu: int | None = None  # bytes of an IP packet; longer ones vanish
     sent: int = field(default=0, init=False)
     dropped: int = field(default=0, init=False)
     bulk_bytes: int = field(default=0, init=False)  # that arrived
@@ -30,7 +31,8 @@ class Line:
     def carry(self, datagram: bytes, now: float, rng: random.Random) -> list[float]:
         """Take a datagram; return when copies of it arrive: none, one or two."""
         self.sent += 1
-        if self.cut or rng.random() < self.loss:
+        too_long = self.mtu is not None and len(datagram) + HEADER_BYTES > self.mtu
+        if self.cut or too_long or rng.random() < self.loss:
             self.dropped += 1
             return []
         leaves = now

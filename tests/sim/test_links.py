@@ -262,7 +262,7 @@ def test_what_waits_when_every_socket_fails_is_not_delivered_ten_seconds_later()
 
 
 @pytest.mark.parametrize("links", [1, 2])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_lines_that_lose_a_third_still_carry_the_rest_when_there_is_no_better_one(
     links: int, seed: int
 ) -> None:

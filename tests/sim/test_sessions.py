@@ -298,7 +298,7 @@ def test_a_datagram_under_a_key_past_its_life_is_refused_even_before_the_key_is_
 def test_a_peer_that_claims_an_impossible_mtu_does_not_take_ours_away() -> None:
     world = World([both(delay=0.01)])
     world.run(1.0)
-    world.tunnel("server").agree_mtu(0)
+    world.tunnel("server").agree_mtu(0, world.now)
     world.send("server", 1, size=500)
     world.run(0.2)
     assert world.numbers("client") == [1]

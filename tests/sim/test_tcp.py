@@ -18,7 +18,7 @@ def test_a_flow_over_two_lines_of_known_rate_fills_them() -> None:
 
 def test_a_flow_that_loses_segments_sends_them_again_and_shrinks_its_window() -> None:
     # With 200 ms of round trip no repair would come in time.
-    world = World([both(delay=0.100, rate=10e6, loss=0.01)], rates=[10e6])
+    world = World([both(delay=0.100, rate=10e6, loss=0.01)], rates=[10e6], seed=3)
     world.run(2.0)
     flow = Flow(world, "server", segments=1500)
     world.run(60.0)

@@ -185,4 +185,4 @@ class Client:
         session = Session(established.keys, now)
         tunnel.share.restart(self._offered)
         tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
-        tunnel.agree_mtu(established.mtu)
+        tunnel.agree_mtu(established.mtu, now)

@@ -40,8 +40,17 @@ class PathChanged:
 
 
 @dataclass(frozen=True)
+class LinkMtuChanged:
+    """The longest IP packet that a link carries was found, in bytes."""
+
+    peer: str
+    link: int
+    mtu: int
+
+
+@dataclass(frozen=True)
 class MtuAgreed:
-    """Both ends' tunnel MTUs are known; the smaller, in bytes, is the TAP's."""
+    """The TAP's MTU, in bytes: the smaller of both ends', and what every link carries."""
 
     peer: str
     mtu: int
@@ -87,6 +96,7 @@ Event = (
     | SessionUp
     | SessionDown
     | LinkChanged
+    | LinkMtuChanged
     | PathChanged
     | MtuAgreed
     | NoAnswer

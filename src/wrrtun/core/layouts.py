@@ -193,3 +193,7 @@ MARKER: Final = Layout(Struct("next_bulk_seq" / _SEQ), Drop.BAD_MESSAGE)
 BYE: Final = Layout(Struct("reason" / Int8ub), Drop.BAD_MESSAGE)
 LINKS: Final = Layout(Struct(*_TABLE), Drop.BAD_MESSAGE)
 LINKS_ACK: Final = Layout(Struct("serial" / Int32ub), Drop.BAD_MESSAGE)
+SIZE_PROBE: Final = Layout(
+    Struct("probe_id" / Int32ub, "says" / Int16ub, "padding" / GreedyBytes), Drop.BAD_MESSAGE
+)
+SIZE_REPLY: Final = Layout(Struct("probe_id" / Int32ub, "padding" / GreedyBytes), Drop.BAD_MESSAGE)

@@ -16,6 +16,7 @@ from typing import Final
 from .delays import STEADY_LOSS_HALF_LIFE_SECONDS, Loss, OneWayDelay, RoundTrip
 from .delivery import Delivery, Travel
 from .events import LinkChanged
+from .path_mtu import PathMtu
 from .probing import (
     ANSWERS_TO_RETURN,
     IDLE_INTERVAL_SECONDS,
@@ -57,7 +58,7 @@ class Signal(Enum):
     ANSWERED_IN_ROW = auto()  # as often as it takes to be trusted again
     LOSS_ROSE = auto()
     LOSS_FELL = auto()
-    UNDELIVERED = auto()  # what is sent does not arrive, but the link is heard
+    UNDELIVERED = auto()  # what is sent, or is long, does not arrive, but the link is heard
     SILENT = auto()  # what is sent is not answered, and nothing is heard
     SOCKET_FAILED = auto()
 
@@ -118,6 +119,7 @@ class Link:
         self.outgoing = Direction()
         self.heard_at = now  # when anything authentic last came over it
         self.closed = False  # it has no socket: nothing can come
+        self.path_mtu = PathMtu()
         self._prober = Prober(now)
         self._delivery = Delivery()
         self._trust = Trust()
@@ -153,6 +155,9 @@ class Link:
         self.round_trip.add(now - asked.sent_at, now)
         self.outgoing.delay.add(received_us / 1e6 - asked.sent_at, now)
         self.outgoing.compare(asked.sent_datagrams, received_datagrams, now)
+        self.path_mtu.alive()
+        if self.state is LinkState.STALLED and (self.path_mtu.doubted or self.path_mtu.confirming):
+            return None  # small datagrams pass, but perhaps no others
         if self._prober.answers_in_row >= self._trust.answers_owed:
             return self._signal(Signal.ANSWERED_IN_ROW, "answers again", now)
         return self._signal(Signal.ANSWERED, "answers", now)
@@ -182,6 +187,13 @@ class Link:
         if self._trust.answers_owed > ANSWERS_TO_RETURN[0]:
             return None
         return self._signal(Signal.ANSWERED_IN_ROW, "answers from another address", now)
+
+    def on_size_doubted(self, now: float) -> LinkChanged | None:
+        """Hear that small datagrams arrive, and those of full frames do not."""
+        reason = "full datagrams do not pass: its path MTU is looked for"
+        if not self.path_mtu.size_bytes:
+            reason = "its path MTU is too small"
+        return self._signal(Signal.UNDELIVERED, reason, now)
 
     def on_socket_error(self, now: float, reason: str = "its socket failed") -> LinkChanged | None:
         """Hear that the kernel refuses to send on this link."""

@@ -18,6 +18,7 @@ from .errors import Drop, PeerError
 from .layouts import Layout
 from .offers import LinkTable
 from .samples import read_samples, sample_fields
+from .size_messages import SizeProbe, SizeReply
 from .wire import MAX_LINKS
 
 PROTOCOL_VERSION: Final = 2
@@ -181,7 +182,9 @@ class LinksAck:
     serial: int
 
 
-ControlMessage = Probe | ProbeReply | Report | Nack | Marker | Bye | LinkTable | LinksAck
+ControlMessage = (
+    Probe | ProbeReply | Report | Nack | Marker | Bye | LinkTable | LinksAck | SizeProbe | SizeReply
+)
 
 
 def parse_init(data: bytes) -> Init:
@@ -274,5 +277,7 @@ _CONTROL: Final[dict[bytes, tuple[Layout, type, Callable[..., ControlMessage]]]]
     b"\6": (layouts.BYE, Bye, Bye),
     b"\7": (layouts.LINKS, LinkTable, _make_links),
     b"\x08": (layouts.LINKS_ACK, LinksAck, LinksAck),
+    b"\x09": (layouts.SIZE_PROBE, SizeProbe, SizeProbe),
+    b"\x0a": (layouts.SIZE_REPLY, SizeReply, SizeReply),
 }
 _KINDS: Final = {cls: (kind, layout) for kind, (layout, cls, _) in _CONTROL.items()}

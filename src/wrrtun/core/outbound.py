@@ -95,6 +95,12 @@ class Outbound:
         self._scheduler.set_weight(member.number, weight)
         self._meters.setdefault(member.number, RateMeter())
 
+    def limit_frames(self, max_frame_bytes: int) -> None:
+        """Carry no frame longer than this from now on; what waits is cut anew, or dropped."""
+        self.max_frame_bytes = max_frame_bytes
+        for train in self.queue.refit(lambda train: train.shorten(max_frame_bytes)):
+            self._counters.drop(Drop.FRAME_TOO_BIG, train.left)
+
     def remove(self, number: int) -> None:
         """Forget a link."""
         self._scheduler.remove(number)
@@ -116,7 +122,7 @@ class Outbound:
         if train is None:
             self._counters.drop(Drop.MALFORMED_FRAME)
             return ()
-        if train.frame_bytes > self.max_frame_bytes:
+        if train.frame_bytes > self.max_frame_bytes and not train.shorten(self.max_frame_bytes):
             self._counters.drop(Drop.FRAME_TOO_BIG, train.count)
             return ()
         if session is None or not self._bond.carrying():

@@ -10,6 +10,7 @@ CoDel needs the queue to be here, so it goes with paced links only.
 """
 
 from collections import deque
+from collections.abc import Callable
 from math import inf, sqrt
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -163,6 +164,19 @@ class BulkQueue(Generic[Item]):
         self.size_bytes -= self._head_bytes
         self._head_bytes = self._items[0][1] if self._items else 0
         return item
+
+    def refit(self, fits: Callable[[Item], bool]) -> list[Item]:
+        """Ask of each item whether it may stay, and what size it has now; return what may not."""
+        items, self._items = self._items, deque()
+        gone = []
+        for item, _, came_at in items:
+            if fits(item):
+                self._items.append((item, item.size_bytes, came_at))
+            else:
+                gone.append(item)
+        self.size_bytes = sum(size for _, size, _ in self._items)
+        self._head_bytes = self._items[0][1] if self._items else 0
+        return gone
 
     def sojourn_seconds(self, now: float) -> float:
         """Say for how long the head has been here; 0.0 when the queue is empty."""

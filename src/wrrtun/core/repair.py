@@ -108,8 +108,14 @@ class Repairs:
                 self._wanted.popleft()
                 continue
             run, start, stop = kept
-            other = self._other(run.link, now) if elsewhere else None
-            member = other or self._choose(run.link, now)
+            trusted = self._bond.trusted
+            fitting = [one for one in trusted if one.link.path_mtu.size_bytes >= run.datagram_bytes]
+            if trusted and not fitting:
+                self.unknown_datagrams += stop - start
+                self._go_on(stop, end)
+                continue
+            other = _other(fitting, run.link, now) if elsewhere else None
+            member = other or _choose(fitting, run.link, now)
             if member is None or not member.pacer.ready(now):
                 self._due_at = member.pacer.next_time(now) if member is not None else inf
                 break
@@ -121,10 +127,7 @@ class Repairs:
             elif start < stop:
                 stop = min(stop, start + min(allowed, _room(member, size, now)))
                 transmits.append(self._transmit(run, start, stop, member, now))
-            if stop < end:
-                self._wanted[0] = Wanted(stop, end, since, elsewhere)
-            else:
-                self._wanted.popleft()
+            self._go_on(stop, end)
         return transmits
 
     def next_time(self, now: float) -> float:
@@ -134,23 +137,12 @@ class Repairs:
     def _known(self, link: int) -> bool:
         return link == ANY_LINK or self._bond.get(link) is not None
 
-    def _choose(self, lost_on: int, now: float) -> Member | None:
-        """Name the fastest link, but not the one that lost it if another is about as fast."""
-        carrying = self._bond.trusted
-        fastest = min(carrying, key=lambda one: one.delay_seconds(now), default=None)
-        if fastest is None or fastest.number != lost_on:
-            return fastest
-        other = self._other(lost_on, now)
-        if other is None:
-            return fastest
-        way = (fastest.link.srtt or 0.0) / 2  # the delays themselves know no zero, only differences
-        later = other.delay_seconds(now) - fastest.delay_seconds(now)
-        return other if later <= COMPARABLE * way + COMPARABLE_SECONDS else fastest
-
-    def _other(self, link: int, now: float) -> Member | None:
-        """Name the fastest of the other links."""
-        others = [member for member in self._bond.trusted if member.number != link]
-        return min(others, key=lambda one: one.delay_seconds(now), default=None)
+    def _go_on(self, first: int, end: int) -> None:
+        """Leave this much of the first stretch."""
+        if first < end:
+            self._wanted[0] = self._wanted[0]._replace(first=first, end=end)
+        else:
+            self._wanted.popleft()
 
     def _fresh(self, first: int, end: int, member: Member, since: float) -> tuple[int, int]:
         """Leave out what who asked cannot have seen yet: return the first stretch without it."""
@@ -175,6 +167,25 @@ class Repairs:
             self._again = {seq: at for seq, at in self._again.items() if at > limit}
         self._again.update(dict.fromkeys(range(first, end), now))
         return Transmit(member.number, member.path, batch, run.datagram_bytes)
+
+
+def _choose(members: list[Member], lost_on: int, now: float) -> Member | None:
+    """Name the fastest link, but not the one that lost it if another is about as fast."""
+    fastest = min(members, key=lambda one: one.delay_seconds(now), default=None)
+    if fastest is None or fastest.number != lost_on:
+        return fastest
+    other = _other(members, lost_on, now)
+    if other is None:
+        return fastest
+    way = (fastest.link.srtt or 0.0) / 2  # the delays themselves know no zero, only differences
+    later = other.delay_seconds(now) - fastest.delay_seconds(now)
+    return other if later <= COMPARABLE * way + COMPARABLE_SECONDS else fastest
+
+
+def _other(members: list[Member], link: int, now: float) -> Member | None:
+    """Name the fastest of the other links."""
+    others = [member for member in members if member.number != link]
+    return min(others, key=lambda one: one.delay_seconds(now), default=None)
 
 
 def _room(member: Member, size_bytes: int, now: float) -> int:

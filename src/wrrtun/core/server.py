@@ -152,13 +152,25 @@ class Server:
 
     def send_failed(self, path: Path, reason: str, now: float) -> None:
         """Hear that a batch could not be sent along `path`; see Tunnel.send_failed."""
+        found = self._on_path(path)
+        if found is not None:
+            found[0].send_failed(found[1], reason, now)
+
+    def too_big(self, path: Path, datagram_bytes: int, now: float) -> None:
+        """Hear from the shell that datagrams of this size are too long for `path`'s device."""
+        found = self._on_path(path)
+        if found is not None:
+            found[0].too_big(found[1], datagram_bytes, now)
+
+    def _on_path(self, path: Path) -> tuple[Tunnel, int] | None:
+        """Find the tunnel and link that a refused batch was for; count it where there is none."""
         for peer, tunnel in self.tunnels.items():
-            for member in tunnel.bond:
-                if member.path == path:
-                    tunnel.send_failed(member.number, reason, now)
-                    self._touched.add(peer)
-                    return
+            member = tunnel.bond.on_path(path)
+            if member is not None:
+                self._touched.add(peer)
+                return tunnel, member.number
         self.counters.drop(Drop.SEND_FAILED)
+        return None
 
     def _sealed(self, run: Run, path: Path, now: float, waited: float) -> None:
         if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
@@ -246,7 +258,7 @@ class Server:
             tunnel.offer_links(established.table, established.boot_id, header_bytes, now)
         self._runs[tunnel.peer].begin(established.boot_id)
         tunnel.establish(session, established.boot_id, established.next_bulk_seq, now)
-        tunnel.agree_mtu(established.mtu)
+        tunnel.agree_mtu(established.mtu, now)
 
     def _forget(self, tunnel: Tunnel) -> None:
         """Drop the numbers of a tunnel's sessions that have ended."""

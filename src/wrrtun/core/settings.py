@@ -9,18 +9,22 @@ from .wire import OVERHEAD_BYTES
 
 UDP_IPV4_BYTES: Final = 28
 UDP_IPV6_BYTES: Final = 48
+# RFC 791: what every IPv4 host takes. A peer that says less is wrong about its lines.
+LEAST_MTU: Final = 576
 
 
 @dataclass(frozen=True)
 class TunnelSettings:
-    """What one end is told about its tunnel. `mtu` is the TAP's, in bytes.
+    """What one end is told about its tunnel. `mtu` is the TAP's at most, in bytes.
 
-    Without `in_order`, bulk is handed over as it comes: for measurements.
+    Below `least_mtu` it is not lowered, whatever the links' paths carry. Without `in_order`, bulk
+    is handed over as it comes: for measurements.
     """
 
     mtu: int
     key_life: KeyLife = field(default_factory=KeyLife)
     in_order: bool = True
+    least_mtu: int = LEAST_MTU
 
     @property
     def max_frame_bytes(self) -> int:

@@ -6,7 +6,7 @@ train is cut from the front as links take frames; cutter.py makes the frames.
 
 from typing import Final, Self
 
-from .headers import Buffer, Headers, complete_checksum, locate
+from .headers import TCP, Buffer, Headers, complete_checksum, locate
 from .vnet import GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
 from .wire import CONTINUES, PARTIAL
 
@@ -68,6 +68,26 @@ class Train:
         whole = bytearray(frame)
         complete_checksum(whole, start, offset)
         return cls(whole, 1, 0, 0, None)
+
+    def shorten(self, most_bytes: int) -> bool:
+        """Have no frame longer than `most_bytes`; False where that cannot be.
+
+        Segments of TCP may be cut wherever one likes, before the first of them has left; with a
+        checksum that is still to be finished, one that was cut already may be cut again.
+        """
+        if self.frame_bytes <= most_bytes:
+            return True
+        headers = self.headers or (locate(self._read) if self.flags & PARTIAL else None)
+        if headers is None or headers.protocol != TCP or self.taken:
+            return False
+        payload_bytes = len(self._read) - headers.payload
+        self.segment_bytes = most_bytes - headers.payload
+        if self.segment_bytes <= 0 or not payload_bytes:
+            return False
+        self.headers = headers
+        self.count = -(-payload_bytes // self.segment_bytes)
+        self.frame_bytes = most_bytes
+        return True
 
     def own(self) -> None:
         """Copy the bytes: the buffer that the TAP read into is about to be used again."""

@@ -13,16 +13,16 @@ from .batch import Run
 from .bond import Bond, Member
 from .counters import Counters
 from .errors import Drop
-from .events import Event, MtuAgreed, SessionDown, SessionUp
-from .headers import ETHERNET_BYTES, Buffer
-from .inbound import Inbound, single
+from .events import Event, SessionDown, SessionUp
+from .headers import Buffer
+from .inbound import FLOWING_SECONDS, Inbound, single
 from .messages import Bye, ProbeReply
 from .offers import LinkTable, sending_weight
 from .outbound import Outbound
 from .output import Outbox, Output, Transmit
 from .paths import NO_TOKEN, Path, PathCheck
 from .session import Session, Sessions
-from .settings import TunnelSettings
+from .settings import LEAST_MTU, TunnelSettings
 from .sharing import TableShare
 from .upkeep import Upkeep
 from .wire import ANY_LINK, Kind
@@ -33,8 +33,6 @@ KEYLESS_SECONDS: Final = 0.5
 STALL_SECONDS: Final = 0.015
 # A challenge that answers no probe carries the id of none.
 UNASKED: Final = 0xFFFF_FFFF
-# RFC 791: what every IPv4 host takes. A peer that says less is wrong about its lines.
-LEAST_MTU: Final = 576
 
 
 class Tunnel:
@@ -74,7 +72,7 @@ class Tunnel:
             self._outbox,
             self.sealing,
             self.share,
-            settings.mtu,
+            settings,
             now,
         )
 
@@ -133,11 +131,9 @@ class Tunnel:
         """Hand an event to the shell."""
         self._outbox.note(event)
 
-    def agree_mtu(self, peer_mtu: int) -> None:
+    def agree_mtu(self, peer_mtu: int, now: float) -> None:
         """Take the smaller of both ends' MTUs, but none that no device would take."""
-        mtu = min(self.settings.mtu, max(peer_mtu, LEAST_MTU))
-        self.outbound.max_frame_bytes = mtu + ETHERNET_BYTES
-        self._outbox.note(MtuAgreed(self.peer, mtu))
+        self.upkeep.sizes.agree(min(self.settings.mtu, max(peer_mtu, LEAST_MTU)), now)
 
     def end(self, reason: str) -> None:
         """Forget the session."""
@@ -227,6 +223,8 @@ class Tunnel:
         if self.outbound.repairs:
             self._outbox.transmits += self.outbound.repairs.pull(now)
         if session is not None and self.outbound.queue:
+            if now - self.outbound.bulk_sent_at >= FLOWING_SECONDS:
+                self.upkeep.wake(now)
             self._outbox.transmits += self.outbound.pull(session, now)
         self.outbound.settle()
         output = self._outbox.take()
@@ -269,7 +267,7 @@ class Tunnel:
         if member is not None:
             member.link.closed = True
             self.upkeep.note(member.link.on_socket_error(now, reason), now)
-            self.upkeep.report(now)
+            self.upkeep.reporting.report(now)
 
     def link_renewed(self, number: int, now: float) -> None:
         """Hear that a link sends from another address or port: let the other end know at once."""
@@ -277,6 +275,14 @@ class Tunnel:
         if member is not None:
             member.link.closed = False
             self.upkeep.probe(member, now)
+            self.upkeep.sizes.renewed(member, now)
+
+    def too_big(self, number: int, datagram_bytes: int, now: float) -> None:
+        """Hear from the shell that a link's device does not send datagrams of this size."""
+        member = self.bond.get(number)
+        if member is None or not self.upkeep.sizes.refused(member, datagram_bytes, now):
+            self.counters.drop(Drop.SEND_FAILED)
+        self.upkeep.due_at = now
 
     def _maintain(self, now: float) -> None:
         """Forget old keys; look after the links."""

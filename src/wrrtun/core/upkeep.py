@@ -1,6 +1,5 @@
 """What keeps the links of a tunnel known: probes and answers, markers, reports, their verdicts."""
 
-import math
 from collections.abc import Callable
 from typing import Final
 
@@ -29,16 +28,15 @@ from .outbound import Outbound
 from .output import Outbox
 from .paths import NO_TOKEN, Path
 from .rates import Rates
+from .reporting import Reporting
 from .session import Session
+from .settings import TunnelSettings
 from .sharing import TableShare
+from .size_messages import is_counted
+from .sizes import Sizes
 from .suspicion import Suspicion
 from .wire import Kind
 
-# The other end finds a line's rate from reports: every 50 ms would cost a tenth on one that changes
-# each second. On a slow way back they may take a small share of it.
-REPORT_SECONDS: Final = 0.025
-REPORT_SHARE: Final = 0.04
-MAX_REPORT_SECONDS: Final = 0.1
 MAX_KBITS: Final = 0xFFFF_FFFF
 MAINTENANCE_SECONDS: Final = 0.025
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
@@ -61,7 +59,7 @@ class Upkeep:
         outbox: Outbox,
         sealing: Callable[[float], Session | None],
         share: TableShare,
-        mtu: int,
+        settings: TunnelSettings,
         now: float,
     ) -> None:
         self.due_at = now
@@ -75,32 +73,35 @@ class Upkeep:
         self._outbox = outbox
         self._sealing = sealing
         self._rates = Rates(peer, bond, outbound, outbox)
+        self.sizes = Sizes(peer, bond, outbound, outbox, settings, self.send, self.note)
         self._share = share
-        self._mtu = mtu
-        self._stalled_at = -math.inf  # when this end last came late to its sockets
-        self._reported_at = now
-        self._report_seconds = REPORT_SECONDS
+        self._mtu = settings.mtu
+        self.reporting = Reporting(bond, inbound, self.send, now)
         self._suspicion = Suspicion(bond)
         self._fitness = Fitness(bond)
         self._reading = False
 
     def on_stall(self, now: float) -> None:
         """Note that this end has just come late to its sockets."""
-        self._stalled_at = now
+        self.reporting.stalled_at = now
         self._rates.on_stall(now)
 
     def hurry_report(self, now: float) -> None:
         """Have what bulk has just arrived reported in time."""
-        due = self._reported_at + self._report_seconds
+        due = self.reporting.due_at
         if due < self.due_at:
             self.due_at = max(due, now)
+
+    def wake(self, now: float) -> None:
+        """Hear that bulk flows again: its markers and probes are due sooner than in idle times."""
+        self.due_at = min(self.due_at, now + MAINTENANCE_SECONDS)
 
     def receive(self, session: Session, run: Run, member: Member, path: Path, now: float) -> bool:
         """Take one control datagram; tell whether it was authentic."""
         content = self._inbound.message(session, run)
         if content is None:
             return False
-        self._bond.credit(member, path, 1, len(run.datagrams), now)
+        self._bond.credit(member, path, is_counted(content), len(run.datagrams), now)
         try:
             message = parse_control(content)
         except PeerError as error:
@@ -124,6 +125,8 @@ class Upkeep:
             self.send(member, LinksAck(message.serial), now)
         elif isinstance(message, LinksAck):
             self._share.agree(message.serial)
+        elif self.sizes.take(message, member, path, now):
+            self.due_at = now
         elif isinstance(message, Bye) and current:  # else it was held up, or held back
             self.ended_by_peer = True
         return True
@@ -180,6 +183,7 @@ class Upkeep:
             return
         content = encode_control(message)
         (transmit,) = self._outbound.send_one(Kind.CONTROL, 0, content, (member,), session, now)
+        member.link.outgoing.datagrams -= not is_counted(content)
         if path is not None:
             transmit = transmit._replace(path=path)
         self._outbox.transmits.append(transmit)
@@ -247,8 +251,8 @@ class Upkeep:
         self._mark(now)
         # While reports are missing, the other end may need to hear whom its own do not reach by.
         doubtful = self._bond.trusted is not self._bond.carrying()
-        if (received or doubtful) and now >= self._reported_at + self._report_seconds:
-            self.report(now)
+        if (received or doubtful) and now >= self.reporting.due_at:
+            self.reporting.report(now)
         table = self._share.due(now)
         if table is not None:
             self._tell(table, now)
@@ -261,9 +265,9 @@ class Upkeep:
             if member.path
         ]
         due.append(now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS))
-        due.append(rates_due)
+        due += [rates_due, self.sizes.tick(now)]
         if received:
-            due.append(self._reported_at + self._report_seconds)
+            due.append(self.reporting.due_at)
         self.due_at = max(min(due), now + 0.001)
 
     def _tell(self, table: LinkTable, now: float) -> None:
@@ -280,22 +284,3 @@ class Upkeep:
             if member.marker_due(seq, self._mtu, now):
                 self.send(member, Marker(seq), now)
                 member.markers.seq, member.markers.sent_at = seq, now
-
-    def report(self, now: float) -> None:
-        """Tell the other end what has arrived over each link, and which has no socket any more."""
-        member = self._bond.fastest(now)
-        if member is None:
-            return
-        floor = self._inbound.reorder.floor
-        entries = tuple(
-            one.arrivals.report(one.number, floor(one.number), one.link.quiet_seconds(now))
-            for one in self._bond
-        )
-        stalled = self._stalled_at > self._reported_at
-        before = member.link.outgoing.bytes
-        self.send(member, Report(entries, stalled), now)
-        self._reported_at = now
-        rate = member.rate_bits_per_second
-        if rate:
-            least = (member.link.outgoing.bytes - before) * 8 / (REPORT_SHARE * rate)
-            self._report_seconds = min(max(REPORT_SECONDS, least), MAX_REPORT_SECONDS)

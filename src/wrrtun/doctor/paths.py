@@ -94,10 +94,9 @@ def check_path_mtu(config: ClientConfig, line: Line) -> Iterator[Finding]:
         yield ok(f"{line.where}: packets of {passes} bytes pass, and mtu = {config.mtu} fits")
         return
     yield Finding(
-        Level.ODD,
+        Level.NOTE,
         f"{line.where}: packets of more than {passes} bytes vanish, though the interface takes "
-        f"{line.info.mtu}",
-        f"ip link set {line.info.name} mtu {passes}, or mtu = {fitting} in the configuration",
+        f"{line.info.mtu}: the tunnel finds that out, and has an MTU of {fitting} or a little less",
     )
 
 

@@ -20,6 +20,7 @@ from wrrtun.config import LogFormat
 from wrrtun.core.events import (
     Event,
     LinkChanged,
+    LinkMtuChanged,
     MtuAgreed,
     NoAnswer,
     OtherVersion,
@@ -86,8 +87,11 @@ def note_of(event: Event) -> Note:
         case RateChanged(peer, link, rate):
             fields = {"peer": peer, "link": link, "mbit_per_second": f"{rate / 1e6:.2f}"}
             return Note(logging.INFO, "link carries another rate", fields)
+        case LinkMtuChanged(peer, link, mtu):
+            fields = {"peer": peer, "link": link, "mtu": mtu}
+            return Note(logging.INFO, "link carries packets of this size", fields)
         case MtuAgreed(peer, mtu):
-            return Note(logging.DEBUG, "mtu agreed", {"peer": peer, "mtu": mtu})
+            return Note(logging.INFO, "device's mtu", {"peer": peer, "mtu": mtu})
 
 
 def write(note: Note) -> None:

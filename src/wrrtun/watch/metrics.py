@@ -35,6 +35,7 @@ LINK_MEASURES: Final = (
         "Rate that this end keeps a link below.",
         "rate_bits_per_second",
     ),
+    Measure("wrrtun_link_mtu_bytes", "Longest IP packet that a link carries.", "mtu_bytes"),
     Measure("wrrtun_link_rtt_seconds", "Smoothed round trip of a link.", "rtt_seconds"),
     Measure(
         "wrrtun_link_rtt_variation_seconds",
