@@ -41,7 +41,7 @@ from wrrtun.core.seal import Opener, Sealer, Suite
 from wrrtun.core.slab import Slab
 from wrrtun.core.train import Train
 from wrrtun.core.wire import CONTINUES, OVERHEAD_BYTES, Kind
-from wrrtun.device import BUFFER_BYTES, Device
+from wrrtun.device import BUFFER_BYTES, Device, ReadRoom
 from wrrtun.linux.udp import ClientSocket, SendResult, ServerSocket
 
 FRAMES: Final = 43
@@ -130,7 +130,7 @@ def _tap() -> Iterator[tuple[Device, socket.socket] | None]:
         return
     with Namespace.create("micro") as namespace, namespace.entered():
         namespace.sysctl({"ipv6/conf/default/disable_ipv6": 1})  # nobody else shall write
-        device = Device("micro", (), MTU, None, "02:00:00:00:00:01")
+        device = Device("micro", (), MTU, None, "02:00:00:00:00:01", ReadRoom())
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as into:
             into.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             into.bind(("micro", 0))

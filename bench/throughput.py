@@ -5,7 +5,6 @@ figures of different machines or moments do not compare: the ratio does. Needs r
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
@@ -16,19 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import openvpn, tunnel
-from bench.lab.topology import Lab, unshaped
-from bench.processes import Process, ProcessError
+from bench.lab.topology import Lab
+from bench.processes import ProcessError
+from bench.rivals import Rival, rivals
 from bench.traffic import Load, TrafficError, throughput
-
-
-@dataclasses.dataclass(frozen=True)
-class Contender:
-    """A tunnel that is up: the server's address in it, and its two daemons."""
-
-    name: str
-    address: str
-    daemons: tuple[Process, Process]
 
 
 @dataclasses.dataclass
@@ -40,35 +30,28 @@ class Score:
     retransmits: list[int] = dataclasses.field(default_factory=list)
     resident_bytes: tuple[int, ...] = ()
 
-    def add(self, lab: Lab, contender: Contender, load: Load) -> None:
-        """Run once more."""
-        before = sum(daemon.cpu_seconds() for daemon in contender.daemons)
-        seen = throughput(lab.client, lab.server, contender.address, load)
-        spent = sum(daemon.cpu_seconds() for daemon in contender.daemons) - before
-        self.bits_per_second.append(seen.bits_per_second)
-        self.cpu_ns_per_byte.append(spent * 1e9 / (seen.bits_per_second / 8 * load.seconds))
+    def add(self, lab: Lab, rival: Rival, load: Load) -> None:
+        """Run once more; of both directions at once, the sum counts."""
+        before = rival.cpu_seconds()
+        seen = throughput(lab.client, lab.server, rival.address, load)
+        spent = rival.cpu_seconds() - before
+        rate = seen.bits_per_second + (seen.other.bits_per_second if seen.other else 0.0)
+        self.bits_per_second.append(rate)
+        self.cpu_ns_per_byte.append(spent * 1e9 / (rate / 8 * load.seconds))
         self.retransmits.append(seen.retransmits or 0)
-        self.resident_bytes = tuple(daemon.resident_bytes() for daemon in contender.daemons)
+        self.resident_bytes = tuple(daemon.resident_bytes() for daemon in rival.daemons)
 
 
-def compare(seconds: float, runs: int, down: bool, streams: int) -> dict[str, Score]:
-    """Measure both contenders `runs` times for `seconds`, alternating."""
-    load = Load(seconds, down=down, streams=streams)
-    with unshaped(1) as lab, contextlib.ExitStack() as stack:
-        ours = stack.enter_context(
-            tunnel.tunnel(lab, ["lineA:1"], client_options=("--cipher", "aes-256-gcm"))
-        )
-        theirs = stack.enter_context(openvpn.openvpn(lab))
-        contenders = (
-            Contender("wrrtun", tunnel.SERVER_INSIDE, (ours.client, ours.server)),
-            Contender("OpenVPN", openvpn.SERVER_INSIDE, (theirs.client, theirs.server)),
-        )
-        scores = {contender.name: Score() for contender in contenders}
+def compare(load: Load, runs: int, lines: int, given: str, cipher: str) -> dict[str, Score]:
+    """Measure both `runs` times, alternating; wrrtun as `rivals` sets it up."""
+    scores: dict[str, Score] = {}
+    with rivals(lines, given, cipher) as (lab, both):
         for number in range(1, runs + 1):
-            for contender in contenders:
-                scores[contender.name].add(lab, contender, load)
-                gigabits = scores[contender.name].bits_per_second[-1] / 1e9
-                print(f"run {number}, {contender.name}: {gigabits:.2f} Gbit/s", flush=True)
+            for rival in both:
+                score = scores.setdefault(rival.name, Score())
+                score.add(lab, rival, load)
+                gigabits = score.bits_per_second[-1] / 1e9
+                print(f"run {number}, {rival.name}: {gigabits:.2f} Gbit/s", flush=True)
     return scores
 
 
@@ -100,16 +83,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="per run (default: 5)")
     parser.add_argument("--runs", type=int, default=5, help="of each contender (default: 5)")
-    parser.add_argument("--direction", choices=("down", "up"), default="down")
+    parser.add_argument("--direction", choices=("down", "up", "both"), default="down")
     parser.add_argument("--streams", type=int, default=1, help="TCP streams (default: 1)")
+    parser.add_argument("--lines", type=int, default=1, help="of wrrtun, 1 to 8 (default: 1)")
+    parser.add_argument(
+        "--given", default="1", help="of each line: a weight, or a rate such as 5gbit (default: 1)"
+    )
+    parser.add_argument(
+        "--cipher", choices=("aes-256-gcm", "chacha20-poly1305"), default="aes-256-gcm"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores there too")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("The comparison makes network namespaces: run it as root.")
     try:
-        scores = compare(
-            options.seconds, options.runs, options.direction == "down", options.streams
+        load = Load(
+            options.seconds,
+            down=options.direction != "up",
+            both=options.direction == "both",
+            streams=options.streams,
         )
+        scores = compare(load, options.runs, options.lines, options.given, options.cipher)
     except (ProcessError, TrafficError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
-from .device import Device
+from .device import MAX_FRAMES, Device, ReadRoom
 from .keys import device_mac, public_key_of
 from .link_socket import LinkSocket
 from .linux.control_socket import ControlSocket
@@ -97,8 +97,8 @@ class ClientDaemon(Daemon):
         self._control = ControlSocket(config.control_socket, self.answer)
         await self._control.start()
         mac = device_mac(public_key_of(config.private_key), config.server_public_key)
-        self._device = Device(config.device, config.addresses, mtu, config.bridge, mac)
-        self.watch(self._device.tap.fileno(), self._read_tap)
+        self._device = Device(config.device, config.addresses, mtu, config.bridge, mac, ReadRoom())
+        self.watch(self._device.tap.fileno(), self._read_tap, MAX_FRAMES)
         self._routes.start()
         self._monitor = Monitor()
         self.watch(self._monitor.fileno(), self._network_changed)

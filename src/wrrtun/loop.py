@@ -18,7 +18,6 @@ import uvloop
 
 from .config import LogFormat, Role, WatchConfig
 from .core.errors import WrrtunError
-from .device import MAX_READS
 from .linux.tap import TapGoneError
 from .status import Snapshot
 from .watch import journal
@@ -26,7 +25,9 @@ from .watch.observer import Observer
 
 log = logging.getLogger("wrrtun")
 
-FULL_WAKE_UPS: Final = 16
+FULL_WAKE_UPS: Final = 4
+# What one wake-up takes from one descriptor at most, so that no side starves.
+MAX_READS: Final = 16
 # Traffic makes no cycles, control messages (construct's contexts) some hundreds a second: with
 # this many they are collected every few seconds, and memory stays flat.
 GC_THRESHOLD: Final = 2_000
@@ -68,13 +69,14 @@ class WallClock:
 
 
 class Drain:
-    """How often to read in one wake-up: as often as it paid the last time, now and then once more.
+    """How often to read in one wake-up: as often as it paid the last time, now and then twice that.
 
     An empty read costs as much as a wake-up, so it is worth avoiding; but reading singly what
     comes in floods costs a wake-up each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._reads = 1
         self._full = 0  # wake-ups in a row that found as much as they looked for
 
@@ -86,7 +88,7 @@ class Drain:
                 return done > 0
         self._full += 1
         if self._full >= FULL_WAKE_UPS:
-            self._reads, self._full = min(self._reads + 1, MAX_READS), 0
+            self._reads, self._full = min(self._reads * 2, self._most), 0
         return True
 
 
@@ -199,12 +201,12 @@ class Daemon:
         if number is not None:
             self._measuring = self.loop.call_later(seconds, self.use_only, None)
 
-    def watch(self, descriptor: int, read: Callable[[float], bool]) -> None:
-        """Call `read` while the descriptor has something, then poll the core.
+    def watch(self, descriptor: int, read: Callable[[float], bool], most: int = MAX_READS) -> None:
+        """Call `read` while the descriptor has something, `most` times, then poll the core.
 
         The clock is read once for a wake-up: where there is no vDSO it is a system call.
         """
-        drain = Drain()
+        drain = Drain(most)
 
         def ready(now: float) -> None:
             if not drain.run(read, now):

@@ -54,7 +54,7 @@ def _device(tunnel: Tunnel, device: Device | None) -> DeviceStatus:
         name=device.tap.name if device else "",
         mtu=device.mtu if device else tunnel.settings.mtu,
         offloads=[one.name.lower() for one in offloads if one.name],
-        sent_frames=tunnel.outbound.bulk_frames + tunnel.outbound.express_frames,
+        sent_frames=tunnel.outbound.bulk_frames + tunnel.outbound.express.frames,
         sent_bytes=device.sent_bytes if device else 0,
         received_frames=tunnel.inbound.delivered_frames,
         received_bytes=tunnel.inbound.delivered_bytes,
@@ -131,6 +131,6 @@ def _queue(tunnel: Tunnel, now: float) -> QueueStatus:
         bytes=outbound.queue.size_bytes,
         delay_seconds=outbound.queue.sojourn_seconds(now),
         bulk_frames=outbound.bulk_frames,
-        express_frames=outbound.express_frames,
+        express_frames=outbound.express.frames,
         dropped=drops.get("queue_full", 0) + drops.get("queue_delay", 0),
     )

@@ -14,7 +14,7 @@ from .core.server import PathFacts, Server
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
-from .device import Device
+from .device import MAX_FRAMES, Device, ReadRoom
 from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
@@ -52,6 +52,7 @@ class ServerDaemon(Daemon):
         self._config = config
         self._read_again = read_again
         self._slab = Slab()
+        self._room = ReadRoom()
         self._devices: dict[str, Device] = {}
         self._socket: ServerSocket | None = None
         self._control: ControlSocket | None = None
@@ -147,7 +148,7 @@ class ServerDaemon(Daemon):
 
     def _open_device(self, peer: PeerConfig) -> None:
         mac = device_mac(public_key_of(self._config.private_key), peer.public_key)
-        device = Device(peer.device, peer.addresses, _mtu(peer), peer.bridge, mac)
+        device = Device(peer.device, peer.addresses, _mtu(peer), peer.bridge, mac, self._room)
         self._devices[peer.name] = device
 
         def read(now: float) -> bool:
@@ -157,7 +158,7 @@ class ServerDaemon(Daemon):
             self._server.submit(peer.name, frame, now)
             return True
 
-        self.watch(device.tap.fileno(), read)
+        self.watch(device.tap.fileno(), read, MAX_FRAMES)
 
     def _receive(self, now: float) -> bool:
         assert self._socket is not None

@@ -1,42 +1,86 @@
+"""Small frames on their way: what leaves together, and what comes of it at the other end."""
+
+from wrrtun.core.batch import split
 from wrrtun.core.bond import Member
-from wrrtun.core.express import ExpressLog
-from wrrtun.core.output import Transmit
+from wrrtun.core.express import Express
+from wrrtun.core.handshake import SessionKeys
 from wrrtun.core.paths import PathCheck
+from wrrtun.core.seal import Opener, Suite
+from wrrtun.core.session import Session
+from wrrtun.core.slab import SlabPool
+from wrrtun.core.train import Train
+from wrrtun.core.vnet import VNET_PLAIN
+
+KEY = bytes(range(32))
 
 
-def member(number: int) -> Member:
-    return Member("peer", number, 1.0, None, PathCheck(f"path {number}", bytes), 28, 10.0)
+def ends() -> tuple[Express, Session, Member]:
+    keys = SessionKeys(Suite.AES_256_GCM, KEY, KEY, 7, 7, initiator=True)
+    return Express(SlabPool()), Session(keys, 1.0), Member("peer", 1, 1.0, None, check(), 28, 1.0)
 
 
-def sent(link: int, data: bytes) -> Transmit:
-    return Transmit(link, f"path {link}", data, len(data))
+def check() -> PathCheck:
+    return PathCheck(0, bytes)
 
 
-def test_what_a_link_swallowed_goes_once_over_the_other() -> None:
-    log, fast, slow = ExpressLog(), member(0), member(1)
-    fast.link.on_received(1, 100, 10.100)
-    log.add(sent(0, b"arrived"), 10.090)
-    log.add(sent(0, b"swallowed"), 10.110)
-    log.add(sent(1, b"on the other"), 10.120)
-    log.add(sent(0, b"swallowed too"), 10.150)
-    again = log.again(fast, slow, 10.180)
-    assert [(one.link, one.path, bytes(one.data)) for one in again] == [
-        (1, "path 1", b"swallowed"),
-        (1, "path 1", b"swallowed too"),
+def train(size: int, mark: int) -> Train:
+    read = Train.parse(VNET_PLAIN + bytes([mark]) * size)
+    assert read is not None
+    return read
+
+
+def test_frames_alike_share_a_batch_and_those_that_differ_begin_another() -> None:
+    express, session, member = ends()
+    for number, size in enumerate((60, 60, 60, 80, 60)):
+        express.add(train(size, number), [member], 1.0)
+
+    batches = express.pull(session, 1.0)
+
+    assert [(len(one.data), one.datagram_bytes) for one in batches] == [
+        (3 * 84, 84),
+        (104, 104),
+        (84, 84),
     ]
-    assert slow.link.outgoing.datagrams == 2
-    assert log.again(fast, slow, 10.190) == []
+    opener = Opener(Suite.AES_256_GCM, KEY)
+    runs = [run for one in batches for run in split(memoryview(one.data), one.datagram_bytes)]
+    out = [one for run in runs for one in opener.open(run)[0]]
+    assert [(one.seq, one.data[0], len(one.data)) for one in out] == [
+        (0, 0, 60),
+        (1, 1, 60),
+        (2, 2, 60),
+        (3, 3, 80),
+        (4, 4, 60),
+    ]
 
 
-def test_what_went_out_long_ago_is_left_to_its_sender() -> None:
-    log, fast, slow = ExpressLog(), member(0), member(1)
-    log.add(sent(0, b"a second ago"), 10.0)
-    log.add(sent(0, b"just now"), 10.9)
-    assert [bytes(one.data) for one in log.again(fast, slow, 11.0)] == [b"just now"]
+def test_a_batch_ends_where_one_system_call_would() -> None:
+    express, session, member = ends()
+    for _ in range(100):
+        express.add(train(60, 1), [member], 1.0)
+    assert [len(one.data) // one.datagram_bytes for one in express.pull(session, 1.0)] == [64, 36]
+    for _ in range(60):
+        express.add(train(1400, 1), [member], 1.0)
+    assert [len(one.data) // one.datagram_bytes for one in express.pull(session, 1.0)] == [46, 14]
+    assert express.frames == 160
 
 
-def test_the_only_link_is_given_nothing_twice() -> None:
-    log, fast = ExpressLog(), member(0)
-    log.add(sent(0, b"swallowed"), 10.0)
-    assert log.again(fast, fast, 10.1) == []
-    assert log.again(fast, None, 10.1) == []
+def test_what_is_sent_by_several_links_is_charged_to_each_at_once() -> None:
+    express, session, member = ends()
+    other = Member("peer", 2, 1.0, None, check(), 28, 1.0)
+    for one in (member, other, member):
+        express.add(train(60, 1), [one], 1.0)
+    assert member.link.outgoing.bytes == 2 * (84 + 28)
+    assert [one.link for one in express.pull(session, 1.0)] == [1, 2, 1]
+
+
+def test_one_bad_tag_among_small_frames_costs_one_of_them() -> None:
+    express, session, member = ends()
+    for number in range(10):
+        express.add(train(60, number), [member], 1.0)
+    (batch,) = express.pull(session, 1.0)
+    data = bytearray(batch.data)
+    data[6 * 84 + 20] ^= 1
+    (run,) = split(memoryview(data), 84)
+    opened, bad = Opener(Suite.AES_256_GCM, KEY).open(run)
+    assert bad == 1
+    assert [one.seq for one in opened] == [0, 1, 2, 3, 4, 5, 7, 8, 9]

@@ -14,7 +14,7 @@ from .counters import Counters
 from .cutter import Cutter
 from .ecn import mark_congestion_experienced
 from .errors import Drop
-from .express import ExpressLog
+from .express import Express
 from .flows import BulkFlows
 from .headers import Buffer
 from .meter import RateMeter
@@ -71,7 +71,6 @@ class Outbound:
     ) -> None:
         self.max_frame_bytes = max_frame_bytes
         self.next_bulk_seq = next_bulk_seq
-        self.express_frames = 0
         self.bulk_frames = 0
         self.bulk_sent_at = float("-inf")
         self.copies = 1  # on how many links each frame goes
@@ -83,9 +82,9 @@ class Outbound:
         self._meters: dict[int, RateMeter] = {}
         self._cutter = Cutter()
         self._flows = BulkFlows()
-        self.express = ExpressLog()
         self._borrowed: list[Train] = []
         self._slabs = SlabPool()
+        self.express = Express(self._slabs)
         self.log = SentLog(next_bulk_seq, self._slabs)
         self.repairs = Repairs(bond, self.log, self._scheduler)
 
@@ -111,33 +110,27 @@ class Outbound:
         """Keep nothing of what was sent: the other end has started anew."""
         self.log.clear()
         self.repairs.clear()
-        self.express.clear()
+        self.express.log.clear()
 
-    def submit(self, read: Buffer, session: Session | None, now: float) -> Sequence[Transmit]:
-        """Take one TAP read (virtio-net header and frame); express goes out at once.
-
-        The buffer is borrowed until `settle`.
-        """
+    def submit(self, read: Buffer, session: Session | None, now: float) -> None:
+        """Take one TAP read: virtio-net header and frame. The buffer is borrowed until `settle`."""
         train = Train.parse(read)
         if train is None:
             self._counters.drop(Drop.MALFORMED_FRAME)
-            return ()
+            return
         if train.frame_bytes > self.max_frame_bytes and not train.shorten(self.max_frame_bytes):
             self._counters.drop(Drop.FRAME_TOO_BIG, train.count)
-            return ()
+            return
         if session is None or not self._bond.carrying():
             self._counters.drop(Drop.NO_LINK, train.count)
-            return ()
+            return
         express, flow = classify(read, VNET.size)
         behind_bulk = flow is not None and self._flows.holds(flow, now)
         if express and not behind_bulk and train.count == 1:
             members = self._bond.for_express(self.copies, now)
             if all(member.admit_express(train.frame_bytes, now) for member in members):
-                self.express_frames += 1
-                sent = self.send_one(Kind.EXPRESS, train.flags, train.frame, members, session, now)
-                if len(sent) == 1:
-                    self.express.add(sent[0], now)
-                return sent
+                self.express.add(train, members, now)
+                return
         # A small frame is no reason to keep those that follow it back, or a call never came free.
         if flow is not None and not (express and behind_bulk):
             self._flows.add(flow)
@@ -145,34 +138,24 @@ class Outbound:
             self._borrowed.append(train)
         else:
             self._counters.drop(Drop.QUEUE_FULL, train.count)
-        return ()
 
-    def send_one(
-        self,
-        kind: Kind,
-        flags: int,
-        content: Buffer,
-        members: Sequence[Member],
-        session: Session,
-        now: float,
-    ) -> list[Transmit]:
-        """Seal one express frame or control message for one link; on several, the same bytes."""
-        seq = session.take_seq(kind)
+    def send_message(
+        self, content: Buffer, member: Member, session: Session, now: float
+    ) -> Transmit:
+        """Seal one control message for one link."""
+        seq = session.take_seq(Kind.CONTROL)
         session.sealed += 1
-        link = members[0].number if len(members) == 1 else ANY_LINK
-        datagram = session.sealer.seal(kind, flags, 0, link, seq, (content,))
-        size = len(datagram)
-        for member in members:
-            member.charge(1, size, now)
-        return [Transmit(member.number, member.path, datagram, size) for member in members]
+        datagram = session.sealer.seal(Kind.CONTROL, 0, 0, member.number, seq, (content,))
+        member.charge(1, len(datagram), now)
+        return Transmit(member.number, member.path, datagram, len(datagram))
 
     def pull(self, session: Session, now: float) -> list[Transmit]:
-        """Let the links take what their pacers allow from the bulk queue.
+        """Send express, and let the links take what their pacers allow from the bulk queue.
 
         The batches are valid until the next call.
         """
         self._slabs.settle()
-        transmits: list[Transmit] = []
+        transmits = self.express.pull(session, now) if self.express else []
         carrying = self._bond.carrying()
         while self.queue:
             members = self._choose(carrying, now)
@@ -197,6 +180,8 @@ class Outbound:
 
     def settle(self) -> None:
         """Copy what stays queued: the caller is about to use the read buffers again."""
+        if self.express:  # the key has grown too old since they were read
+            self._counters.drop(Drop.NO_LINK, self.express.drop())
         for train in self._borrowed:
             if train.left:
                 train.own()

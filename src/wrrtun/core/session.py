@@ -51,10 +51,13 @@ class Session:
             window = self._windows[kind] = ReplayWindow(WINDOW_SEQS[Kind(kind)])
         return window
 
-    def take_seq(self, kind: Kind) -> int:
-        """Consume the next seq of express or control. It stays consumed if the send fails."""
+    def take_seq(self, kind: Kind, count: int = 1) -> int:
+        """Consume the next seqs of express or control; return the first.
+
+        They stay consumed if the send fails.
+        """
         seq = self._next_seq[kind]
-        self._next_seq[kind] = seq + 1 & SEQ_MASK
+        self._next_seq[kind] = seq + count & SEQ_MASK
         return seq
 
     def may_seal(self, now: float, life: KeyLife) -> bool:

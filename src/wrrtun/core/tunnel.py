@@ -157,7 +157,7 @@ class Tunnel:
 
     def submit(self, read: Buffer, now: float) -> None:
         """Take one TAP read: virtio-net header and frame. Borrowed until `poll` returns."""
-        self._outbox.transmits += self.outbound.submit(read, self.sealing(now), now)
+        self.outbound.submit(read, self.sealing(now), now)
 
     def receive(
         self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0
@@ -222,8 +222,8 @@ class Tunnel:
         session = self.sealing(now)
         if self.outbound.repairs:
             self._outbox.transmits += self.outbound.repairs.pull(now)
-        if session is not None and self.outbound.queue:
-            if now - self.outbound.bulk_sent_at >= FLOWING_SECONDS:
+        if session is not None and (self.outbound.queue or self.outbound.express):
+            if self.outbound.queue and now - self.outbound.bulk_sent_at >= FLOWING_SECONDS:
                 self.upkeep.wake(now)
             self._outbox.transmits += self.outbound.pull(session, now)
         self.outbound.settle()

@@ -35,7 +35,6 @@ from .sharing import TableShare
 from .size_messages import is_counted
 from .sizes import Sizes
 from .suspicion import Suspicion
-from .wire import Kind
 
 MAX_KBITS: Final = 0xFFFF_FFFF
 MAINTENANCE_SECONDS: Final = 0.025
@@ -182,7 +181,7 @@ class Upkeep:
         if session is None or (path is None and member.path is None):
             return
         content = encode_control(message)
-        (transmit,) = self._outbound.send_one(Kind.CONTROL, 0, content, (member,), session, now)
+        transmit = self._outbound.send_message(content, member, session, now)
         member.link.outgoing.datagrams -= not is_counted(content)
         if path is not None:
             transmit = transmit._replace(path=path)
@@ -203,7 +202,7 @@ class Upkeep:
 
     def _express_again(self, silent: Member, now: float) -> None:
         other = self._bond.fastest(now)
-        self._outbox.transmits += self._outbound.express.again(silent, other, now)
+        self._outbox.transmits += self._outbound.express.log.again(silent, other, now)
 
     def nack(self, now: float) -> None:
         """Ask the other end for what is missing."""
