@@ -22,7 +22,7 @@ def _share(entry: Entry) -> Spread | None:
 def rows(found: Sequence[Entry]) -> tuple[tuple[str, ...], list[tuple[str, ...]]] | None:
     """Head and rows of a table of shares in percent; None when there are too few profiles."""
     shown = [each for each in found if _share(each) and not each.key[1].startswith("bare")]
-    profiles = list(dict.fromkeys(entry.key[0] for entry in shown))
+    profiles = summary.profiles(shown)
     columns = list(dict.fromkeys(entry.key[1:] for entry in shown))
     if len(profiles) < FEW_PROFILES:
         return None

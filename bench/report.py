@@ -45,10 +45,11 @@ def suite(name: str, folder: Folder, pictures: Path) -> str:
     where = [each for each in records if isinstance(each, Environment)]
     text += [_measured_on(each) for each in where[:1]]
     text += [f"From {each.began} on: commit {each.commit}.\n" for each in where[1:]]
+    last = {proof.profile: proof for proof in records if isinstance(proof, Proof)}
     text += [
         f"The lines of {proof.profile} are void: {proof.void}.\n"
-        for proof in records
-        if isinstance(proof, Proof) and proof.void
+        for proof in last.values()
+        if proof.void
     ]
     for costs in [each for each in records if isinstance(each, Costs)][-1:]:
         text += [table(*each) for each in micro.tables(costs)]
@@ -60,7 +61,7 @@ def suite(name: str, folder: Folder, pictures: Path) -> str:
     skews = overview.skews(found)
     if skews is not None:
         text.append(save(skews, pictures / PLOTS, f"{name}-skews"))
-    for profile in dict.fromkeys(entry.key[0] for entry in found):
+    for profile in summary.profiles(found):
         text += [f"### {profile}", "", f"{PROFILES[profile].about[0].upper()}"
                  f"{PROFILES[profile].about[1:]}.", ""]  # fmt: skip
         text.append(table(summary.HEAD, [summary.cells(e) for e in found if e.key[0] == profile]))

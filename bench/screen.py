@@ -40,7 +40,7 @@ def line(result: Result) -> str:
 def show(folder: Folder, to: Console) -> None:
     """Print a table for each profile."""
     found = summary.entries(folder.results())
-    for profile in dict.fromkeys(entry.key[0] for entry in found):
+    for profile in summary.profiles(found):
         table = Table()
         mine = [summary.cells(entry) for entry in found if entry.key[0] == profile]
         used = [index for index in range(len(summary.HEAD)) if any(row[index] for row in mine)]

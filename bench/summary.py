@@ -90,6 +90,12 @@ def good(results: Iterable[Result]) -> list[Result]:
     return [each for each in results if each.error is None and each.void is None]
 
 
+def profiles(found: Iterable[Entry]) -> list[str]:
+    """The profiles that entries are of, in the order of profiles.toml."""
+    there = {entry.key[0] for entry in found}
+    return [name for name in PROFILES if name in there]
+
+
 def _entry(key: Key, runs: list[Result], bare: dict[tuple[str, str, int], float]) -> Entry:
     usable = good(runs)
     outcomes = [run.outcome for run in usable if run.outcome is not None]
