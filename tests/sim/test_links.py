@@ -374,3 +374,14 @@ def test_a_line_that_loses_a_third_makes_a_download_hardly_slower() -> None:
     flow = Flow(world, "server")
     world.run(15.0)
     assert flow.goodput(5.0) / (10e6 * BARE_SHARE) > 0.85
+
+
+@pytest.mark.parametrize("link", [0, 1])
+def test_a_line_that_comes_and_goes_each_second_costs_the_other_little(link: int) -> None:
+    world = two_links()
+    flow = Flow(world, "server")
+    for second in range(0, 20, 2):
+        world.at(world.now + second, partial(cut, world, link))
+        world.at(world.now + second + 1, partial(mend, world, link))
+    world.run(20.0)
+    assert flow.goodput(2.0) > 0.85 * (10e6, 3e6)[1 - link] * BARE_SHARE
