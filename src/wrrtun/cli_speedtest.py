@@ -12,7 +12,7 @@ import click
 from .cli_watch import SOCKET, ask_all
 from .config import IPAddress, IPInterface, Role, default_control_socket
 from .core.errors import WrrtunError
-from .core.link import CARRYING
+from .core.link_state import CARRYING
 from .speedtest import PORT, Speed, measure, serve
 from .status import Snapshot, scaled, table
 

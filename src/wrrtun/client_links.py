@@ -8,7 +8,7 @@ from typing import Final
 from .config import LinkConfig
 from .core.client import Client
 from .core.errors import ConfigError
-from .core.link import LinkState
+from .core.link_state import LinkState
 from .link_socket import LinkSocket
 from .linux.monitor import AddressRemoved, Change, LinkDown
 from .server_name import ServerName

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .core.bond import Member
 from .core.errors import Drop
+from .core.member import Member
 from .core.tunnel import Tunnel
 from .device import Device
 from .linux.tap import Offload

@@ -1,9 +1,9 @@
 """Small frames on their way: what leaves together, and what comes of it at the other end."""
 
 from wrrtun.core.batch import split
-from wrrtun.core.bond import Member
 from wrrtun.core.express import Express
 from wrrtun.core.handshake import SessionKeys
+from wrrtun.core.member import Member
 from wrrtun.core.paths import PathCheck
 from wrrtun.core.seal import Opener, Suite
 from wrrtun.core.session import Session

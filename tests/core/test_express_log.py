@@ -1,7 +1,7 @@
 """What went express of late, and whom it goes to when its link has fallen silent."""
 
-from wrrtun.core.bond import Member
 from wrrtun.core.express_log import ExpressLog
+from wrrtun.core.member import Member
 from wrrtun.core.output import Transmit
 from wrrtun.core.paths import PathCheck
 

@@ -1,6 +1,7 @@
-from wrrtun.core.bond import Bond, Member
+from wrrtun.core.bond import Bond
 from wrrtun.core.fitness import Fitness
-from wrrtun.core.link import LinkState
+from wrrtun.core.link_state import LinkState
+from wrrtun.core.member import Member
 from wrrtun.core.offers import LinkRole
 from wrrtun.core.paths import PathCheck
 

@@ -1,9 +1,10 @@
 from wrrtun.core.batch import split
-from wrrtun.core.bond import Bond, Member
+from wrrtun.core.bond import Bond
 from wrrtun.core.counters import Counters
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.handshake import SessionKeys
 from wrrtun.core.inbound import Inbound
+from wrrtun.core.member import Member
 from wrrtun.core.paths import PathCheck
 from wrrtun.core.seal import Sealer, Suite
 from wrrtun.core.session import Session

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrrtun.core.events import LinkChanged
-from wrrtun.core.link import MOVES, Link, LinkState, Signal
+from wrrtun.core.link import Link
+from wrrtun.core.link_state import MOVES, LinkState, Signal
 
 END_CLOCK_OFFSET = 4321.0  # the server's clock against the client's
 

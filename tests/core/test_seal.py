@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrrtun.core.batch import split, split_strictly
-from wrrtun.core.bond import Bond, Member
+from wrrtun.core.bond import Bond
 from wrrtun.core.counters import Counters
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.errors import Drop, PeerError
 from wrrtun.core.handshake import SessionKeys
 from wrrtun.core.inbound import Inbound
+from wrrtun.core.member import Member
 from wrrtun.core.paths import PathCheck
 from wrrtun.core.seal import Opener, Sealer, Suite
 from wrrtun.core.session import Session

@@ -209,8 +209,8 @@ def test_another_link_number_in_the_header_is_refused_and_counts_for_no_link(
         if link != true_link:
             assert_refused(world, end, bytes(good))
             assert_refused(world, end, bytes(good), path_to(world, end, 1))
-    # Bulk may name link 15, which means any (copies): it is refused for its tag.
-    named = 4 if kind == Kind.BULK else 2
+    # Frames may name link 15, which means any (copies): they are refused for their tags.
+    named = 2 if kind == Kind.CONTROL else 4
     assert world.drops(end)["bad_tag"] == named
     assert world.drops(end)["unknown_link"] == 30 - named
 

@@ -13,7 +13,7 @@ from bench.lab.topology import SERVER_ADDRESS, SERVER_ADDRESS6, Lab
 from bench.traffic import Load, ping, start_load
 from bench.tunnel import PORT, SERVER_INSIDE, Daemon
 from tests.netns.ends import Ends, eventually, only_peer
-from wrrtun.core.link import CARRYING
+from wrrtun.core.link_state import CARRYING
 from wrrtun.linux.firewall import replace_table
 from wrrtun.linux.firewall_rules import Chain, Masquerade, OutDevice
 

@@ -13,7 +13,7 @@ from bench.traffic import Load, ping, start_load
 from bench.tunnel import DEVICE, SERVER_INSIDE, Daemon
 from tests.netns.ends import Ends, Identity, eventually, only_peer
 from tests.netns.test_daemon_links import join
-from wrrtun.core.link import CARRYING
+from wrrtun.core.link_state import CARRYING
 from wrrtun.linux.firewall import replace_table
 from wrrtun.linux.firewall_rules import Chain, OutDevice, Verdict
 

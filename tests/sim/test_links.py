@@ -7,7 +7,8 @@ import pytest
 from tests.sim.lines import Line, both
 from tests.sim.tcp import BARE_SHARE, Flow
 from tests.sim.world import World
-from wrrtun.core.link import FLOWING_SILENCE_SECONDS, LinkState
+from wrrtun.core.link import FLOWING_SILENCE_SECONDS
+from wrrtun.core.link_state import LinkState
 from wrrtun.core.output import Transmit
 from wrrtun.core.wire import Kind
 

@@ -110,3 +110,23 @@ def _single(datagram: memoryview) -> Run:
     if len(datagram) < HEADER.size:
         return Run(0, 0, False, 0, 0, 0, 1, datagram, len(datagram))
     return _run(datagram, len(datagram), HEADER.unpack_from(datagram)[0], 0, 1, False)
+
+
+def single(run: Run, index: int) -> Run:
+    """Return one datagram of a run as a run of its own."""
+    start = index * run.datagram_bytes
+    flags = run.flags
+    if index and run.joined:
+        flags = CONTINUES
+    datagram = run.datagrams[start : start + run.datagram_bytes]
+    return Run(
+        run.kind,
+        flags,
+        False,
+        run.link,
+        run.session,
+        run.seq + index & SEQ_MASK,
+        1,
+        datagram,
+        len(datagram),
+    )

@@ -8,8 +8,8 @@ for many. With copies a frame goes over several links: sealed once, with the num
 from collections.abc import Sequence
 from itertools import groupby
 
-from .bond import Member
 from .express_log import ExpressLog
+from .member import Member
 from .output import Transmit
 from .session import Session
 from .slab import SlabPool

@@ -8,7 +8,7 @@ comes twice.
 from collections import deque
 from typing import Final
 
-from .bond import Member
+from .member import Member
 from .output import Transmit
 
 # As much as it takes to suspect a link.

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from .bond import CARRYING, Bond, Member
+from .bond import Bond
 from .events import LinkChanged
+from .link_state import CARRYING
+from .member import Member
 from .offers import LinkRole
 
 # The hold ends at 180 ms, and a line's jitter and the markers on it need some of that.

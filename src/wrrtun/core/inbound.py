@@ -2,17 +2,18 @@
 
 from typing import Final
 
-from .batch import Run, split_strictly
-from .bond import Bond, Member
+from .batch import Run, single, split_strictly
+from .bond import Bond
 from .counters import Counters
 from .errors import Drop, PeerError
 from .headers import Buffer
 from .join import Opened, gather
+from .member import Member
 from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
 from .slab import SLAB_BYTES, SlabPool
 from .unordered import UnorderedBuffer
-from .wire import CONTINUES, SEQ_MASK, Kind
+from .wire import SEQ_MASK, Kind
 
 # On top of what was measured: a process that had to wait for a CPU finds what is missing already in
 # another link's socket. It costs only when a datagram is lost and inference cannot tell.
@@ -280,23 +281,3 @@ class Inbound:
                 window.commit(seq, 1)
                 opened += ones
         return opened
-
-
-def single(run: Run, index: int) -> Run:
-    """Return one datagram of a run as a run of its own."""
-    start = index * run.datagram_bytes
-    flags = run.flags
-    if index and run.joined:
-        flags = CONTINUES
-    datagram = run.datagrams[start : start + run.datagram_bytes]
-    return Run(
-        run.kind,
-        flags,
-        False,
-        run.link,
-        run.session,
-        run.seq + index & SEQ_MASK,
-        1,
-        datagram,
-        len(datagram),
-    )

@@ -1,21 +1,14 @@
 """One link as this end sees it: what was measured, and whether it may carry frames.
 
-The state is about *sending*: a link that hears, but whose datagrams do not arrive, is STALLED.
 What arrives is known from answers to probes and, without asking, from the other end's reports.
-
-    PROBING   asked, not yet answered
-    UP        delivers
-    LOSSY     delivers, but loses more than a little
-    STALLED   hears, but does not deliver
-    DOWN      neither, or its socket fails
 """
 
-from enum import Enum, StrEnum, auto
 from typing import Final
 
 from .delays import STEADY_LOSS_HALF_LIFE_SECONDS, Loss, OneWayDelay, RoundTrip
 from .delivery import Delivery, Travel
 from .events import LinkChanged
+from .link_state import CARRYING, HEARING, MOVES, LinkState, Signal
 from .path_mtu import PathMtu
 from .probing import (
     ANSWERS_TO_RETURN,
@@ -35,49 +28,6 @@ CLOSED_SECONDS: Final = 65.535
 
 LOSSY_ABOVE: Final = 0.02
 LOSSY_UNTIL: Final = 0.01
-
-
-class LinkState(StrEnum):
-    """The value is the word in `wrrtun status`."""
-
-    PROBING = "probing"
-    UP = "up"
-    LOSSY = "lossy"
-    STALLED = "stalled"
-    DOWN = "down"
-
-
-CARRYING: Final = (LinkState.UP, LinkState.LOSSY)
-HEARING: Final = (*CARRYING, LinkState.STALLED)
-
-
-class Signal(Enum):
-    """What can happen to a link."""
-
-    ANSWERED = auto()
-    ANSWERED_IN_ROW = auto()  # as often as it takes to be trusted again
-    LOSS_ROSE = auto()
-    LOSS_FELL = auto()
-    UNDELIVERED = auto()  # what is sent, or is long, does not arrive, but the link is heard
-    SILENT = auto()  # what is sent is not answered, and nothing is heard
-    SOCKET_FAILED = auto()
-
-
-# Every move a link can make. A pair that is not listed leaves the state as it is.
-MOVES: Final[dict[tuple[LinkState, Signal], LinkState]] = {
-    (LinkState.PROBING, Signal.ANSWERED): LinkState.UP,
-    (LinkState.PROBING, Signal.UNDELIVERED): LinkState.STALLED,
-    (LinkState.PROBING, Signal.SILENT): LinkState.DOWN,
-    (LinkState.UP, Signal.LOSS_ROSE): LinkState.LOSSY,
-    (LinkState.UP, Signal.UNDELIVERED): LinkState.STALLED,
-    (LinkState.UP, Signal.SILENT): LinkState.DOWN,
-    (LinkState.LOSSY, Signal.LOSS_FELL): LinkState.UP,
-    (LinkState.LOSSY, Signal.UNDELIVERED): LinkState.STALLED,
-    (LinkState.LOSSY, Signal.SILENT): LinkState.DOWN,
-    (LinkState.STALLED, Signal.ANSWERED_IN_ROW): LinkState.UP,
-    (LinkState.STALLED, Signal.SILENT): LinkState.DOWN,
-    (LinkState.DOWN, Signal.ANSWERED_IN_ROW): LinkState.UP,
-} | {(state, Signal.SOCKET_FAILED): LinkState.DOWN for state in LinkState}
 
 
 class Direction:
@@ -146,9 +96,18 @@ class Link:
         self.incoming.compare(sent_datagrams, self.incoming.datagrams, now)
 
     def on_reply(
-        self, probe_id: int, received_us: int, received_datagrams: int, now: float
+        self,
+        probe_id: int,
+        received_us: int,
+        received_datagrams: int,
+        now: float,
+        *,
+        needed: bool = False,
     ) -> LinkChanged | None:
-        """Learn from an answer: the other end's clock and count when the probe came in."""
+        """Learn from an answer: the other end's clock and count when the probe came in.
+
+        `needed`: no other link carries, so this one owes no more answers than one.
+        """
         asked = self._prober.answered(probe_id)
         if asked is None:
             return None
@@ -158,9 +117,11 @@ class Link:
         self.path_mtu.alive()
         if self.state is LinkState.STALLED and (self.path_mtu.doubted or self.path_mtu.confirming):
             return None  # small datagrams pass, but perhaps no others
-        if self._prober.answers_in_row >= self._trust.answers_owed:
+        if self.state is LinkState.PROBING:
+            return self._signal(Signal.ANSWERED, "answers", now)
+        if needed or self._prober.answers_in_row >= self._trust.answers_owed:
             return self._signal(Signal.ANSWERED_IN_ROW, "answers again", now)
-        return self._signal(Signal.ANSWERED, "answers", now)
+        return None
 
     def on_report(
         self, quiet_seconds: float, bulk_datagrams: int, reporter: "Link", now: float
@@ -184,6 +145,7 @@ class Link:
 
     def on_moved(self, now: float) -> LinkChanged | None:
         """Hear that the other end was found at another address: what is sent there arrives."""
+        self._prober.prove(now)  # what was asked before went to where nobody is any more
         if self._trust.answers_owed > ANSWERS_TO_RETURN[0]:
             return None
         return self._signal(Signal.ANSWERED_IN_ROW, "answers from another address", now)

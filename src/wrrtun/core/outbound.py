@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from .bond import Bond, Member
+from .bond import Bond
 from .classify import classify
 from .counters import Counters
 from .cutter import Cutter
@@ -17,6 +17,7 @@ from .errors import Drop
 from .express import Express
 from .flows import BulkFlows
 from .headers import Buffer
+from .member import Member
 from .meter import RateMeter
 from .output import Transmit
 from .queue import BulkQueue

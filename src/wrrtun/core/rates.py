@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from .bond import Bond, Member
+from .bond import Bond
 from .events import RateChanged
+from .member import Member
 from .messages import Report
 from .outbound import Outbound
 from .output import Outbox

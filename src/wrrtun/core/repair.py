@@ -11,7 +11,8 @@ from collections import deque
 from math import inf
 from typing import Final, NamedTuple
 
-from .bond import Bond, Member
+from .bond import Bond
+from .member import Member
 from .output import Transmit
 from .scheduler import Scheduler
 from .sent import KeptRun, SentLog

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from .bond import Bond, Member
+from .bond import Bond
 from .inbound import Inbound
+from .member import Member
 from .messages import ControlMessage, Report
 
 # Every 50 ms would cost a tenth on a line that changes each second. On a slow way back they may

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from .bond import CARRYING, Bond, Member
+from .bond import Bond
 from .events import LinkChanged, LinkMtuChanged, MtuAgreed
 from .headers import ETHERNET_BYTES
-from .link import LinkState
+from .link_state import CARRYING, LinkState
+from .member import Member
 from .messages import ControlMessage
 from .outbound import Outbound
 from .output import Outbox

@@ -7,7 +7,8 @@ what makes a link stalled. Bulk goes on until the other end's word, or silence, 
 import math
 from typing import Final
 
-from .bond import Bond, Member
+from .bond import Bond
+from .member import Member
 
 # Whoever sends bulk puts bulk or a marker on each of its links every few tens of ms.
 QUIET_SECONDS: Final = 0.060

@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from .batch import Run
-from .bond import Bond, Member
+from .batch import Run, single
+from .bond import Bond
 from .counters import Counters
 from .errors import Drop
 from .events import Event, SessionDown, SessionUp
 from .headers import Buffer
-from .inbound import FLOWING_SECONDS, Inbound, single
+from .inbound import FLOWING_SECONDS, Inbound
+from .member import Member
 from .messages import Bye, ProbeReply
 from .offers import LinkTable, sending_weight
 from .outbound import Outbound

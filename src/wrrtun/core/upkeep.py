@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Final
 
 from .batch import Run
-from .bond import CARRYING, Bond, Member
+from .bond import Bond
 from .counters import Counters
 from .errors import PeerError
 from .events import LinkChanged, PathChanged
 from .fitness import Fitness
 from .inbound import FLOWING_SECONDS, Inbound
+from .link_state import CARRYING
+from .member import Member
 from .messages import (
     MAX_NACK_RANGES,
     Bye,
@@ -155,7 +157,11 @@ class Upkeep:
 
     def _on_reply(self, reply: ProbeReply, member: Member, now: float) -> None:
         change = member.link.on_reply(
-            reply.probe_id, reply.received_us, reply.received_datagrams, now
+            reply.probe_id,
+            reply.received_us,
+            reply.received_datagrams,
+            now,
+            needed=not self._bond.carrying(),
         )
         self.note(change, now)
         if reply.token not in (NO_TOKEN, member.echo):

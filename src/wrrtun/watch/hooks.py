@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from wrrtun.core.events import Event, LinkChanged, PathChanged, SessionDown, SessionUp
-from wrrtun.core.link import CARRYING
+from wrrtun.core.link_state import CARRYING
 from wrrtun.status import LinkStatus, PeerStatus
 
 HOOK_SECONDS: Final = 30.0

@@ -19,7 +19,7 @@ from typing import Final
 from wrrtun.config import Role, WatchConfig
 from wrrtun.core.errors import WrrtunError
 from wrrtun.core.events import Event
-from wrrtun.core.link import CARRYING
+from wrrtun.core.link_state import CARRYING
 from wrrtun.linux.http_server import Document, HttpServer
 from wrrtun.linux.notify import notify, watchdog_seconds
 from wrrtun.status import Snapshot
