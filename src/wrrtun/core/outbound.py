@@ -195,7 +195,7 @@ class Outbound:
         rate = self._bond.rate_bits_per_second(self.copies)
         size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
         limit = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
-        self.queue.bound(limit, now, known=rate > 0)
+        self.queue.bound(limit, now, known=self._bond.paced())
         self.repairs.set_rate(rate)
         self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
 
