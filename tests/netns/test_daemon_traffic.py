@@ -12,7 +12,7 @@ from bench.lab import topology
 from bench.lab.topology import Lab
 from bench.traffic import Load, ping, start_load, throughput
 from bench.tunnel import SERVER_INSIDE, Daemon, Tunnel, tunnel
-from tests.netns.ends import lost_nothing, only_peer
+from tests.netns.ends import eventually, links_up, lost_nothing, only_peer
 from wrrtun.status import Snapshot
 
 pytestmark = pytest.mark.root
@@ -97,6 +97,8 @@ def status(of: Daemon, *options: str) -> str:
 
 
 def test_status_shows_both_links_of_either_end(pair: Tunnel) -> None:
+    # A link may rest for a moment after so much load on so few cores.
+    eventually(lambda: links_up(pair.client) and links_up(pair.server))
     client, server = status(pair.client), status(pair.server)
     assert "wrrtun" in client.splitlines()[0]
     assert "client" in client.splitlines()[0]
