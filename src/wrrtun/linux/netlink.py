@@ -7,8 +7,7 @@ numbered: a number means another device after the first one was deleted and made
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pyroute2.netlink import NLM_F_CREATE, NLM_F_REPLACE
 from pyroute2.netlink.rtnl import (
@@ -29,6 +28,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from wrrtun.core.errors import ConfigError
 
+from .closing import Closing
 from .paths import Address
 from .rtnetlink import Rtnetlink
 
@@ -63,7 +63,7 @@ def read_address(message: Any) -> tuple[Interface, str] | None:
     return ip_interface((text, message["prefixlen"])), message.get_attr("IFA_LABEL") or ""
 
 
-class Netlink:
+class Netlink(Closing):
     """Asks and tells the kernel about devices, in the namespace where it was opened.
 
     What cannot be done is a ConfigError in one sentence.
@@ -230,14 +230,3 @@ class Netlink:
     def close(self) -> None:
         """Close the socket to the kernel; twice is harmless."""
         self._kernel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()

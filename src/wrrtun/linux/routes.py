@@ -8,8 +8,7 @@ import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from pyroute2.netlink.rtnl import (
@@ -26,6 +25,7 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from .closing import Closing
 from .netlink import FAMILIES, read_address
 from .paths import Address
 from .route_messages import (
@@ -62,7 +62,7 @@ class Default:
     metric: int
 
 
-class Routes:
+class Routes(Closing):
     """Asks and tells the kernel about routes, in the namespace where it was opened."""
 
     def __init__(self, tag: int) -> None:
@@ -169,14 +169,3 @@ class Routes:
     def close(self) -> None:
         """Close the socket to the kernel; twice is harmless."""
         self._kernel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -8,8 +8,7 @@ The kernel answers within the send, so blocking here for 0.1 to 0.4 ms holds nob
 import itertools
 import os
 import socket
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pyroute2.netlink import (
     NETLINK_EXT_ACK,
@@ -22,13 +21,15 @@ from pyroute2.netlink import (
 )
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
+from .closing import Closing
+
 NLM_F_DUMP_INTR: Final = 0x10  # the list changed while it was read
 READ_BYTES: Final = 1 << 16  # the kernel never fills more than 32 KB of it
 DUMP_ATTEMPTS: Final = 5
 ANSWER_SECONDS: Final = 2.0
 
 
-class Rtnetlink:
+class Rtnetlink(Closing):
     """A socket for requests, in the network namespace where it was opened."""
 
     def __init__(self) -> None:
@@ -85,17 +86,6 @@ class Rtnetlink:
     def close(self) -> None:
         """Close the socket; twice is harmless."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _raise_for(answer: Any) -> None:

@@ -14,12 +14,13 @@ import os
 import struct
 from collections.abc import Sequence
 from enum import IntFlag
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from pytun import IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, TunTapDevice
 
 from wrrtun.core.errors import ConfigError, WrrtunError
+
+from .closing import Closing
 
 Readable = bytes | bytearray | memoryview
 Writable = bytearray | memoryview
@@ -58,7 +59,7 @@ class TapGoneError(WrrtunError):
     """The device was deleted. Its descriptor stays ready for ever: close it, or spin."""
 
 
-class Tap:
+class Tap(Closing):
     """One TAP device, non-blocking. It exists as long as this object is open.
 
     `name` is the device's name, `offloads` what the kernel granted.
@@ -143,17 +144,6 @@ class Tap:
         """Remove the device, unless it was persistent before; twice is harmless."""
         self._device.close()
         self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _why_not(name: str, error: OSError) -> str:
