@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,14 +15,16 @@ from .config import (
     IPNetwork,
     default_config_path,
 )
-from .config_edit import Value
 from .core.errors import ConfigError
-from .enrol import NewServer, init, invite, join, pick_networks, revoke
-from .invitation import decode, encode
 from .keys import encode_key, parse_public_key
 from .load import load_client, load_server
 from .options import parse_listen, parse_network, parse_server
 from .status import Snapshot
+
+if TYPE_CHECKING:
+    from .config_edit import Value
+
+# enrol and what it needs are imported where they are used: the daemons need none of it.
 
 CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="Another file than the usual."
@@ -53,6 +55,7 @@ def server_init(
     """Write a server's configuration with fresh keys, and say what to do next."""
     path = config or default_config_path("server")
     _address, port = parse_listen(listen)
+    from .enrol import NewServer, init, pick_networks  # noqa: PLC0415
     from .linux.machine import addresses, networks_in_use  # noqa: PLC0415
 
     own = addresses()
@@ -111,6 +114,9 @@ def server_invite(name: str, config: Path | None, key: str | None, route: tuple[
     path = config or default_config_path("server")
     if key is not None:
         parse_public_key(key)
+    from .enrol import invite  # noqa: PLC0415
+    from .invitation import encode  # noqa: PLC0415
+
     invitation = invite(path, name, os.urandom, key, route)
     click.echo(encode(invitation))
     click.echo(f"\nOn the client: wrrtun client join, then this line. {_tell(path)}", err=True)
@@ -122,6 +128,8 @@ def server_invite(name: str, config: Path | None, key: str | None, route: tuple[
 def server_revoke(name: str, config: Path | None) -> None:
     """Send a client away; its keys are worth nothing from then on."""
     path = config or default_config_path("server")
+    from .enrol import revoke  # noqa: PLC0415
+
     revoke(path, name)
     click.echo(f"{name} is out. {_tell(path)}")
 
@@ -214,6 +222,9 @@ def client_join(
     if "none" not in route:
         values["route"] = route[0] if len(route) == 1 else list(route)
     values |= {key: value for key, value in more.items() if value not in (False, "wait")}
+    from .enrol import join  # noqa: PLC0415
+    from .invitation import decode  # noqa: PLC0415
+
     join(path, decode(invitation), link, values, key_file)
     client = load_client(path, {})
     inside = ", ".join(str(address) for address in client.addresses)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from mmap import mmap
 from typing import Final
 
 from .config import IPInterface
@@ -30,11 +31,12 @@ TCP_IP_BYTES: Final = {4: 40, 6: 60}
 class ReadRoom:
     """What frames are read into, until the wake-up that reads them ends: one for all devices.
 
-    Small frames lie close together, so that they stay in the fastest cache.
+    Small frames lie close together, so that they stay in the fastest cache. A megabyte, of which
+    the kernel gives what is used.
     """
 
     def __init__(self) -> None:
-        self._memory = memoryview(bytearray(MAX_SUPER_FRAMES * BUFFER_BYTES))
+        self._memory = memoryview(mmap(-1, MAX_SUPER_FRAMES * BUFFER_BYTES))
         self._used_bytes = 0
 
     def free(self) -> memoryview | None:

@@ -20,7 +20,9 @@ MOST_PATIENCE_SECONDS: Final = 15.0
 def resolve(host: str, port: int) -> list[IPv4Address | IPv6Address]:
     """Look a server's name up; ConfigError when it has no address."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        # As bytes: for text, Python loads the tables of IDNA, a megabyte, even if it is ASCII.
+        name = host.encode() if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise ConfigError(
             f"the server's name {host} does not resolve: {error.args[-1]}; check --server and DNS"

@@ -121,7 +121,7 @@ class Cutter:
     MAX_LAYOUTS: Final = 16
 
     def __init__(self) -> None:
-        self._slab = bytearray(MAX_BATCH_BYTES + ETHERNET_BYTES)
+        self._slab = bytearray()  # made at the first cut: a server has many peers that are idle
         self._layouts: dict[tuple[Headers, int], Layout] = {}
         self._template: tuple[Buffer, Template] | None = None
 
@@ -187,5 +187,6 @@ class Cutter:
         if layout is None:
             if len(self._layouts) >= self.MAX_LAYOUTS:
                 self._layouts.clear()
+            self._slab = self._slab or bytearray(MAX_BATCH_BYTES + ETHERNET_BYTES)
             layout = self._layouts[key] = Layout(self._slab, headers, segment_bytes)
         return layout

@@ -11,7 +11,7 @@ from .join import Opened, gather
 from .member import Member
 from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
-from .slab import SLAB_BYTES, SlabPool
+from .slab import SLAB_BYTES, SLAB_SECONDS, SlabPool
 from .unordered import UnorderedBuffer
 from .wire import SEQ_MASK, Kind
 
@@ -217,6 +217,8 @@ class Inbound:
             self.reorder.decay_tolerance(now - self._waits_since if self._waits_since else 0.0)
             self._waits = [0.0, self._waits[0]]
             self._waits_since = now
+            if now - self.bulk_received_at > SLAB_SECONDS:
+                self._slabs.shrink()
         silent = [member.link.heard_at for member in self._bond if member.suspect]
         self.reorder.fallen_at = max(silent, default=self.reorder.fallen_at)
         trips = [member.link.srtt for member in self._bond.carrying()]

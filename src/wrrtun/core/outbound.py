@@ -25,7 +25,7 @@ from .repair import Repairs
 from .scheduler import Scheduler
 from .sent import KeptRun, SentLog
 from .session import Session
-from .slab import SlabPool
+from .slab import SLAB_SECONDS, SlabPool
 from .train import Train
 from .vnet import VNET
 from .wire import (
@@ -198,6 +198,8 @@ class Outbound:
         self.queue.bound(limit, now, known=self._bond.paced())
         self.repairs.set_rate(rate)
         self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
+        if now - self.bulk_sent_at > SLAB_SECONDS:
+            self._slabs.shrink()
 
     def next_time(self, now: float) -> float:
         """Say when a link's pacer will be ready for what is queued; infinity without a link."""

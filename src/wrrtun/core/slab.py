@@ -14,6 +14,8 @@ from .wire import HEADER, MAX_BATCH_DATAGRAMS
 SLAB_BYTES: Final = 1 << 16
 MAX_LAYOUTS: Final = 4
 MAX_FREE_SLABS: Final = 32
+# A server has many peers that were busy once: two megabytes each.
+SLAB_SECONDS: Final = 5.0
 
 Views = list[memoryview]
 Headers = npt.NDArray[np.uint64]
@@ -65,6 +67,10 @@ class SlabPool:
     def take(self) -> Slab:
         """Hand out a slab."""
         return self._free.pop() if self._free else Slab()
+
+    def shrink(self) -> None:
+        """Keep no free slabs: they are not needed soon."""
+        self._free.clear()
 
     def lend(self, slab: Slab) -> None:
         """Note that a slab's content has gone to the shell; until `settle` it is in use."""

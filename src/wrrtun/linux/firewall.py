@@ -13,15 +13,6 @@ from typing import Any, Final
 
 from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
-from pyroute2.netlink.nfnetlink.nftsocket import (
-    NFT_MSG_DELTABLE,
-    NFT_MSG_NEWCHAIN,
-    NFT_MSG_NEWRULE,
-    NFT_MSG_NEWTABLE,
-    nft_chain_msg,
-    nft_rule_msg,
-    nft_table_msg,
-)
 
 from wrrtun.core.errors import ConfigError
 
@@ -35,6 +26,12 @@ NLMSG_ERROR: Final = 2
 ERROR: Final = struct.Struct("=IHHIIi")  # netlink header and the code behind it
 ANSWER_SECONDS: Final = 2.0
 READ_BYTES: Final = 1 << 16
+NEW_TABLE, DELETE_TABLE = 0, 2  # NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE
+
+
+class _Table(nfgen_msg):  # type: ignore[misc]
+    prefix = "NFTA_TABLE_"
+    nla_map = (("NFTA_TABLE_UNSPEC", "none"), ("NFTA_TABLE_NAME", "asciiz"))
 
 
 def replace_table(name: str, chains: tuple[Chain, ...], family: int = NFPROTO_INET) -> None:
@@ -42,11 +39,27 @@ def replace_table(name: str, chains: tuple[Chain, ...], family: int = NFPROTO_IN
     table = [("NFTA_TABLE_NAME", name)]
     # Made first, so that there is one to delete.
     messages = [
-        _message(nft_table_msg(), NFT_MSG_NEWTABLE, table, NLM_F_CREATE),
-        _message(nft_table_msg(), NFT_MSG_DELTABLE, table),
+        _message(_Table(), NEW_TABLE, table, NLM_F_CREATE),
+        _message(_Table(), DELETE_TABLE, table),
     ]
     if chains:
-        messages.append(_message(nft_table_msg(), NFT_MSG_NEWTABLE, table, NLM_F_CREATE))
+        messages.append(_message(_Table(), NEW_TABLE, table, NLM_F_CREATE))
+        messages += _contents(name, chains)
+    for message in messages:
+        message["nfgen_family"] = family
+    _transact(messages)
+
+
+def _contents(name: str, chains: tuple[Chain, ...]) -> list[Any]:
+    # Not at the top: 3 MB that a daemon without routes or a bridge need not have.
+    from pyroute2.netlink.nfnetlink.nftsocket import (  # noqa: PLC0415
+        NFT_MSG_NEWCHAIN,
+        NFT_MSG_NEWRULE,
+        nft_chain_msg,
+        nft_rule_msg,
+    )
+
+    messages = []
     for chain in chains:
         hook = [("NFTA_HOOK_HOOKNUM", HOOKS[chain.hook]), ("NFTA_HOOK_PRIORITY", chain.priority)]
         attributes: list[tuple[str, Any]] = [
@@ -70,9 +83,7 @@ def replace_table(name: str, chains: tuple[Chain, ...], family: int = NFPROTO_IN
             ]
             flags = NLM_F_CREATE | 0x800  # NLM_F_APPEND
             messages.append(_message(nft_rule_msg(), NFT_MSG_NEWRULE, attributes, flags))
-    for message in messages:
-        message["nfgen_family"] = family
-    _transact(messages)
+    return messages
 
 
 def _message(message: Any, kind: int, attributes: Any, flags: int = 0) -> Any:

@@ -5,10 +5,9 @@ Each part knows the kernel's expressions for it (linux/netfilter/nf_tables.h).
 
 import socket
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
-
-from pyroute2.netlink.nfnetlink.nftsocket import Cmp, Meta
 
 Network = IPv4Network | IPv6Network
 Expression = tuple[str, list[tuple[str, Any]]]
@@ -22,6 +21,18 @@ TCPMSS: Final = 3  # NFT_RT_TCPMSS
 HTON: Final = 1
 SYN, RST = 2, 4
 ETHER_TYPES: Final = {4: 0x0800, 6: 0x86DD}
+EQUAL: Final = 0  # NFT_CMP_EQ
+
+
+class Meta(IntEnum):
+    """What a rule can look at beside the packet (nft_meta_keys)."""
+
+    PROTOCOL = 1
+    MARK = 3
+    IN_NAME = 6
+    OUT_NAME = 7
+    FAMILY = 15
+    L4_PROTOCOL = 16
 
 
 def _data(value: bytes) -> dict[str, Any]:
@@ -35,7 +46,7 @@ def _meta(key: Meta) -> Expression:
 def _compare(value: bytes) -> Expression:
     return "cmp", [
         ("NFTA_CMP_SREG", REGISTER),
-        ("NFTA_CMP_OP", Cmp.NFT_CMP_EQ),
+        ("NFTA_CMP_OP", EQUAL),
         ("NFTA_CMP_DATA", _data(value)),
     ]
 
@@ -65,7 +76,7 @@ def _device(key: Meta, name: str) -> list[Expression]:
 
 def _address(network: Network, offsets: dict[int, int]) -> list[Expression]:
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
-    found = [_meta(Meta.NFT_META_NFPROTO), _compare(bytes([family]))]
+    found = [_meta(Meta.FAMILY), _compare(bytes([family]))]
     if network.prefixlen == 0:
         return found
     size = network.max_prefixlen // 8
@@ -76,7 +87,7 @@ def _address(network: Network, offsets: dict[int, int]) -> list[Expression]:
 
 
 _OF_SYNS: Final = [
-    _meta(Meta.NFT_META_L4PROTO),
+    _meta(Meta.L4_PROTOCOL),
     _compare(bytes([socket.IPPROTO_TCP])),
     _load(TRANSPORT_HEADER, 13, 1),
     _and(bytes([SYN | RST])),
@@ -102,7 +113,7 @@ class OutDevice:
 
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
-        return _device(Meta.NFT_META_OIFNAME, self.name)
+        return _device(Meta.OUT_NAME, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,7 @@ class InDevice:
 
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
-        return _device(Meta.NFT_META_IIFNAME, self.name)
+        return _device(Meta.IN_NAME, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +135,7 @@ class Mark:
 
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
-        return [_meta(Meta.NFT_META_MARK), _compare(self.value.to_bytes(4, "little"))]
+        return [_meta(Meta.MARK), _compare(self.value.to_bytes(4, "little"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +170,7 @@ class Port:
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
         return [
-            _meta(Meta.NFT_META_L4PROTO),
+            _meta(Meta.L4_PROTOCOL),
             _compare(bytes([self.protocol])),
             _load(TRANSPORT_HEADER, 2, 2),
             _compare(self.number.to_bytes(2)),
@@ -201,7 +212,7 @@ class LimitSegments:
     def expressions(self) -> list[Expression]:
         """Return nftables' expressions."""
         return [
-            _meta(Meta.NFT_META_PROTOCOL),
+            _meta(Meta.PROTOCOL),
             _compare(ETHER_TYPES[self.version].to_bytes(2)),
             *_OF_SYNS,
             (

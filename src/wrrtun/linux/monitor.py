@@ -24,9 +24,9 @@ from pyroute2.netlink.rtnl import (
     RTMGRP_LINK,
 )
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_RUNNING, IFF_UP
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
 from .netlink import read_address
+from .rtnetlink import parse
 
 READ_BYTES: Final = 1 << 16
 READS_AT_ONCE: Final = 64
@@ -98,7 +98,6 @@ class Monitor:
         addresses = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
         routes = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE
         self._socket.bind((0, RTMGRP_LINK | addresses | routes))
-        self._marshal = MarshalRtnl()
         # The last change told of each device. Kernels send a link message for any trifle, wireless
         # ones many a second. It cannot outgrow the machine's devices.
         self._told: dict[int, Change] = {}
@@ -134,7 +133,7 @@ class Monitor:
         """Return the changes that a run of messages tells of; what is no message tells none."""
         changes: list[Change] = []
         try:
-            for message in self._marshal.parse(data):
+            for message in parse(data):
                 change = _change_in(message)
                 if change is not None and self._is_news(change):
                     changes.append(change)

@@ -5,9 +5,12 @@ inside a running loop the blocking ones raise, and uvloop refuses the others ("i
 The kernel answers within the send, so blocking here for 0.1 to 0.4 ms holds nobody up.
 """
 
+import contextlib
 import itertools
 import os
 import socket
+import struct
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pyroute2.netlink import (
@@ -18,8 +21,25 @@ from pyroute2.netlink import (
     NLMSG_DONE,
     NLMSG_ERROR,
     SOL_NETLINK,
+    nlmsg,
+    nlmsgerr,
 )
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from pyroute2.netlink.exceptions import NetlinkDecodeError
+from pyroute2.netlink.rtnl import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWNEIGH,
+    RTM_NEWROUTE,
+    RTM_NEWRULE,
+)
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from .closing import Closing
 
@@ -27,6 +47,33 @@ NLM_F_DUMP_INTR: Final = 0x10  # the list changed while it was read
 READ_BYTES: Final = 1 << 16  # the kernel never fills more than 32 KB of it
 DUMP_ATTEMPTS: Final = 5
 ANSWER_SECONDS: Final = 2.0
+HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, number, port
+# pyroute2's own reader knows all there are, and keeps 2 MB for it.
+MESSAGES: Final = {
+    RTM_NEWLINK: ifinfmsg,
+    RTM_DELLINK: ifinfmsg,
+    RTM_NEWADDR: ifaddrmsg,
+    RTM_DELADDR: ifaddrmsg,
+    RTM_NEWROUTE: rtmsg,
+    RTM_DELROUTE: rtmsg,
+    RTM_NEWRULE: fibmsg,
+    RTM_NEWNEIGH: ndmsg,
+    NLMSG_ERROR: nlmsgerr,
+}
+
+
+def parse(data: bytes) -> Iterator[Any]:
+    """Read messages laid end to end; what is not known or not understood has only its header."""
+    start = 0
+    while start + HEADER.size <= len(data):
+        length, kind, *_rest = HEADER.unpack_from(data, start)
+        if not HEADER.size <= length <= len(data) - start:
+            return
+        message = MESSAGES.get(kind, nlmsg)(data[start : start + length])
+        with contextlib.suppress(NetlinkDecodeError):
+            message.decode()
+        yield message
+        start += length + 3 & ~3
 
 
 class Rtnetlink(Closing):
@@ -37,7 +84,6 @@ class Rtnetlink(Closing):
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self._socket.bind((0, 0))
         self._socket.settimeout(ANSWER_SECONDS)
-        self._marshal = MarshalRtnl()
         self._numbers = itertools.count(1)
 
     def change(self, kind: int, message: Any, flags: int = 0) -> None:
@@ -72,7 +118,7 @@ class Rtnetlink(Closing):
             data, (sender, _groups) = self._socket.recvfrom(READ_BYTES)
             if sender != 0:  # only the kernel is believed
                 continue
-            for answer in self._marshal.parse(data):
+            for answer in parse(data):
                 header = answer["header"]
                 if header["sequence_number"] != number:
                     continue  # the late rest of a request that timed out

@@ -14,20 +14,21 @@ from collections import deque
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wrrtun.config import Role, WatchConfig
 from wrrtun.core.errors import WrrtunError
 from wrrtun.core.events import Event
 from wrrtun.core.link_state import CARRYING
-from wrrtun.linux.http_server import Document, HttpServer
 from wrrtun.linux.notify import notify, watchdog_seconds
 from wrrtun.status import Snapshot
 
 from .history import History, Meter
 from .hooks import Hooks, environment_of, hook_of
 from .journal import note_of, write
-from .page import make_page
+
+if TYPE_CHECKING:
+    from wrrtun.linux.http_server import Document, HttpServer
 
 METER_SECONDS: Final = 60.0
 SAVE_EVERY: Final = 10  # meter's turns
@@ -59,6 +60,11 @@ class Observer:
         if self._file is not None:
             self._meter = Meter(_read_history(self._file))
         if self._config.web is not None:
+            # Not at the top, as below: a daemon without --web need not have it.
+            from wrrtun.linux.http_server import Document, HttpServer  # noqa: PLC0415
+
+            from .page import make_page  # noqa: PLC0415
+
             text = resources.files("wrrtun.watch").joinpath("page.html").read_text("utf-8")
             self._page = Document("text/html; charset=utf-8", *make_page(text))
             self._web = HttpServer(self._find)
@@ -105,7 +111,9 @@ class Observer:
         if hook is not None:
             notify(f"STATUS={self._summary()}")
 
-    def _find(self, path: str) -> Document | None:
+    def _find(self, path: str) -> "Document | None":
+        from wrrtun.linux.http_server import Document  # noqa: PLC0415
+
         if path == "/":
             return self._page
         if path == "/status.json":
