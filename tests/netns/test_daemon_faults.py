@@ -82,8 +82,8 @@ def test_a_lost_carrier_takes_its_link_down_though_sends_still_succeed(
     index = lab.server.index("ispA")
     lab.server.iproute.link("set", index=index, state="down")
     eventually(lambda: states(pair.client)[0] == "down")
-    # Not that it was silent: that takes longer.
-    assert "no carrier" in only_peer(pair.client).links[0].reason
+    # The kernel may tell of a carrier a second later: by then the line has been silent too long.
+    eventually(lambda: "no carrier" in only_peer(pair.client).links[0].reason)
     lab.server.iproute.link("set", index=index, state="up")
     eventually(lambda: all_carry(pair.client) and all_carry(pair.server))
     assert load.result().intervals[-1] > 0

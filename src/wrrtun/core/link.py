@@ -159,6 +159,8 @@ class Link:
 
     def on_socket_error(self, now: float, reason: str = "its socket failed") -> LinkChanged | None:
         """Hear that the kernel refuses to send on this link."""
+        if self.state is LinkState.DOWN:
+            self.reason = reason  # the cause of the silence that took it down
         return self._signal(Signal.SOCKET_FAILED, reason, now)
 
     # What time makes due
