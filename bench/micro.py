@@ -35,13 +35,14 @@ from wrrtun.core import seal
 from wrrtun.core.batch import split
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.join import gather
+from wrrtun.core.reads import READ_BYTES, Reads
 from wrrtun.core.reorder import ReorderBuffer
 from wrrtun.core.replay import ReplayWindow
 from wrrtun.core.seal import Opener, Sealer, Suite
 from wrrtun.core.slab import Slab
 from wrrtun.core.train import Train
 from wrrtun.core.wire import CONTINUES, OVERHEAD_BYTES, Kind
-from wrrtun.device import BUFFER_BYTES, Device, ReadRoom
+from wrrtun.device import Device
 from wrrtun.linux.udp import ClientSocket, SendResult, ServerSocket
 
 FRAMES: Final = 43
@@ -78,7 +79,7 @@ class Way:
         self._sealer, self._opener = Sealer(suite, KEY, 7), Opener(suite, KEY)
         self._window, self._reorder = ReplayWindow(), ReorderBuffer(0, HOLD_SECONDS)
         self._out, self._back = Slab(), Slab()
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._read = super_frame()
         self._device = device
         self._rounds = 0
@@ -99,8 +100,9 @@ class Way:
         if self._device is not None:
             device, into = self._device
             into.send(self._read)
-            read = step("TAP read", device.read)
-            assert read is not None, "the TAP has nothing"
+            reads = step("TAP read", device.read, 1)
+            assert len(reads) == 1, "the TAP has nothing"
+            read = reads.read(0)
         train = step("parse", Train.parse, read)
         frames, flags = step("cut", self._cutter.take, train, FRAMES)
         assert len(frames) == FRAMES
@@ -130,7 +132,7 @@ def _tap() -> Iterator[tuple[Device, socket.socket] | None]:
         return
     with Namespace.create("micro") as namespace, namespace.entered():
         namespace.sysctl({"ipv6/conf/default/disable_ipv6": 1})  # nobody else shall write
-        device = Device("micro", (), MTU, None, "02:00:00:00:00:01", ReadRoom())
+        device = Device("micro", (), MTU, None, "02:00:00:00:00:01", Reads())
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as into:
             into.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             into.bind(("micro", 0))

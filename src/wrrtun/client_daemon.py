@@ -14,11 +14,12 @@ from .core.events import Event, MtuAgreed
 from .core.initiator import Initiator
 from .core.offers import alone
 from .core.output import Transmit
+from .core.reads import MAX_READS, Reads
 from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
-from .device import MAX_FRAMES, Device, ReadRoom
+from .device import Device
 from .keys import device_mac, public_key_of
 from .link_socket import LinkSocket
 from .linux.control_socket import ControlSocket
@@ -97,8 +98,8 @@ class ClientDaemon(Daemon):
         self._control = ControlSocket(config.control_socket, self.answer)
         await self._control.start()
         mac = device_mac(public_key_of(config.private_key), config.server_public_key)
-        self._device = Device(config.device, config.addresses, mtu, config.bridge, mac, ReadRoom())
-        self.watch(self._device.tap.fileno(), self._read_tap, MAX_FRAMES)
+        self._device = Device(config.device, config.addresses, mtu, config.bridge, mac, Reads())
+        self.watch_many(self._device.tap.fileno(), self._read_tap, MAX_READS)
         self._routes.start()
         self._monitor = Monitor()
         self.watch(self._monitor.fileno(), self._network_changed)
@@ -255,14 +256,12 @@ class ClientDaemon(Daemon):
                 link.failure = link.failure or reason
         self._client.tunnel.send_failed(link.number, reason, clock())
 
-    def _read_tap(self, now: float) -> bool:
+    def _read_tap(self, most: int, now: float) -> int:
         assert self._device is not None
         assert self._client is not None
-        frame = self._device.read()
-        if frame is None:
-            return False
-        self._client.submit(frame, now)
-        return True
+        reads = self._device.read(most)
+        self._client.submit(reads, now)
+        return len(reads)
 
     def _note(self, event: Event) -> None:
         self.observer.note(event)

@@ -1,57 +1,26 @@
-"""A TAP device of the tunnel, set up, and the memory that frames are read into."""
+"""A TAP device of the tunnel, set up: frames in and out."""
 
 import contextlib
 import logging
-from mmap import mmap
 from typing import Final
 
 from .config import IPInterface
+from .core.cutter import cut_datagrams
 from .core.errors import ConfigError
 from .core.headers import Buffer
+from .core.reads import Reads
 from .core.wire import MAX_BATCH_DATAGRAMS
 from .linux.firewall import NFPROTO_BRIDGE, replace_table
 from .linux.firewall_rules import Chain, InDevice, LimitSegments, OutDevice
 from .linux.netlink import Netlink
-from .linux.tap import Tap, TapDownError
+from .linux.tap import Offload, Tap, TapDownError
 
 log = logging.getLogger("wrrtun")
 
-BUFFER_BYTES: Final = 65_536 + 64
 # A super-frame's datagrams, with headers and tags, fit one batch.
 MAX_SUPER_FRAME_BYTES: Final = 61_000
 QUEUE_FRAMES: Final = 1_000
-# What one wake-up reads at most, so that no side starves: so many super-frames, or small frames.
-MAX_SUPER_FRAMES: Final = 16
-MAX_FRAMES: Final = 64
-# A frame begins at a line of the cache.
-ALIGNMENT_BYTES: Final = 64
 TCP_IP_BYTES: Final = {4: 40, 6: 60}
-
-
-class ReadRoom:
-    """What frames are read into, until the wake-up that reads them ends: one for all devices.
-
-    Small frames lie close together, so that they stay in the fastest cache. A megabyte, of which
-    the kernel gives what is used.
-    """
-
-    def __init__(self) -> None:
-        self._memory = memoryview(mmap(-1, MAX_SUPER_FRAMES * BUFFER_BYTES))
-        self._used_bytes = 0
-
-    def free(self) -> memoryview | None:
-        """Return room for one read; None: there is none left."""
-        room = self._memory[self._used_bytes : self._used_bytes + BUFFER_BYTES]
-        return room if len(room) == BUFFER_BYTES else None
-
-    def use(self, size_bytes: int) -> None:
-        """Keep the beginning of what `free` returned."""
-        lines = (size_bytes + ALIGNMENT_BYTES - 1) // ALIGNMENT_BYTES
-        self._used_bytes += lines * ALIGNMENT_BYTES
-
-    def settle(self) -> None:
-        """Use all of it again."""
-        self._used_bytes = 0
 
 
 class Device:
@@ -64,7 +33,7 @@ class Device:
         mtu: int,
         bridge: str | None,
         mac: str,
-        room: ReadRoom,
+        reads: Reads,
     ) -> None:
         self.tap = Tap(name)
         self.mtu = mtu
@@ -82,7 +51,7 @@ class Device:
         self._fit_segments()
         self.lost_frames = 0
         self.sent_bytes = 0
-        self._room = room
+        self._reads = reads
 
     def set_mtu(self, mtu: int) -> None:
         """Change the device's MTU, if it is another one."""
@@ -118,22 +87,25 @@ class Device:
         except ConfigError as error:
             log.warning("hosts on the bridge need an MTU of %d: %s", self.mtu, error)
 
-    def read(self) -> memoryview | None:
-        """Read one frame, its own until `settle`; None: nothing is there, or no room."""
-        buffer = self._room.free()
-        size = self.tap.read_into(buffer) if buffer is not None else None
-        if buffer is None or size is None:
-            return None
-        self._room.use(size)
-        self.sent_bytes += size
-        return buffer[:size]
+    def read(self, most: int) -> Reads:
+        """Read up to so many frames; they stay until `settle`."""
+        reads = self._reads
+        while rooms := reads.rooms(most):
+            sizes = self.tap.read_each(rooms)
+            reads.sizes += sizes
+            if len(sizes) < len(rooms):
+                break
+        self.sent_bytes += sum(reads.sizes)
+        return reads
 
     def settle(self) -> None:
-        """Use the buffers again: what was read has been polled for."""
-        self._room.settle()
+        """Use the memory again: what was read has been polled for."""
+        self._reads.clear()
 
     def write(self, vectors: list[list[Buffer]]) -> None:
         """Hand frames to the kernel; count what it does not take."""
+        if Offload.USO4 not in self.tap.offloads:  # nor would it take what it does not give
+            vectors = [single for vector in vectors for single in cut_datagrams(vector)]
         write = self.tap.write_parts
         for vector in vectors:
             try:

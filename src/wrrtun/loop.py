@@ -80,16 +80,27 @@ class Drain:
         self._reads = 1
         self._full = 0  # wake-ups in a row that found as much as they looked for
 
-    def run(self, read: Callable[[float], bool], now: float) -> bool:
-        """Call `read` until it has nothing more, or its turn is over; False: there was nothing."""
-        for done in range(self._reads):
-            if not read(now):
-                self._reads, self._full = max(1, done), 0
-                return done > 0
+    @property
+    def reads(self) -> int:
+        """How often to read this time."""
+        return self._reads
+
+    def found(self, count: int) -> None:
+        """Hear how many of the reads brought something."""
+        if count < self._reads:
+            self._reads, self._full = max(1, count), 0
+            return
         self._full += 1
         if self._full >= FULL_WAKE_UPS:
             self._reads, self._full = min(self._reads * 2, self._most), 0
-        return True
+
+    def run(self, read: Callable[[float], bool], now: float) -> bool:
+        """Call `read` until it has nothing more, or its turn is over; False: there was nothing."""
+        done = 0
+        while done < self._reads and read(now):
+            done += 1
+        self.found(done)
+        return done > 0
 
 
 class Timer:
@@ -207,9 +218,22 @@ class Daemon:
         The clock is read once for a wake-up: where there is no vDSO it is a system call.
         """
         drain = Drain(most)
+        self._watch(descriptor, lambda now: drain.run(read, now))
 
+    def watch_many(self, descriptor: int, read: Callable[[int, float], int], most: int) -> None:
+        """As `watch`; `read` is told how many reads to make, and tells how many found something."""
+        drain = Drain(most)
+
+        def many(now: float) -> bool:
+            count = read(drain.reads, now)
+            drain.found(count)
+            return count > 0
+
+        self._watch(descriptor, many)
+
+    def _watch(self, descriptor: int, read: Callable[[float], bool]) -> None:
         def ready(now: float) -> None:
-            if not drain.run(read, now):
+            if not read(now):
                 # An error, such as ECONNREFUSED from a server that is not there yet: `read` has
                 # taken it, but libuv stops watching a descriptor that had one.
                 self.loop.remove_reader(descriptor)

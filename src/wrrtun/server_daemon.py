@@ -9,12 +9,13 @@ from .config import PeerConfig, ServerConfig, least_mtu
 from .core.errors import ConfigError
 from .core.events import Event, MtuAgreed
 from .core.output import Transmit
+from .core.reads import MAX_READS, Reads
 from .core.responder import PeerKey, Responder
 from .core.server import PathFacts, Server
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
-from .device import MAX_FRAMES, Device, ReadRoom
+from .device import Device
 from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
@@ -52,7 +53,7 @@ class ServerDaemon(Daemon):
         self._config = config
         self._read_again = read_again
         self._slab = Slab()
-        self._room = ReadRoom()
+        self._reads = Reads()
         self._devices: dict[str, Device] = {}
         self._socket: ServerSocket | None = None
         self._control: ControlSocket | None = None
@@ -148,17 +149,16 @@ class ServerDaemon(Daemon):
 
     def _open_device(self, peer: PeerConfig) -> None:
         mac = device_mac(public_key_of(self._config.private_key), peer.public_key)
-        device = Device(peer.device, peer.addresses, _mtu(peer), peer.bridge, mac, self._room)
+        device = Device(peer.device, peer.addresses, _mtu(peer), peer.bridge, mac, self._reads)
         self._devices[peer.name] = device
 
-        def read(now: float) -> bool:
-            frame = device.read()
-            if frame is None or self._server is None:
-                return False
-            self._server.submit(peer.name, frame, now)
-            return True
+        def read(most: int, now: float) -> int:
+            reads = device.read(most)
+            if self._server is not None:
+                self._server.submit(peer.name, reads, now)
+            return len(reads)
 
-        self.watch(device.tap.fileno(), read, MAX_FRAMES)
+        self.watch_many(device.tap.fileno(), read, MAX_READS)
 
     def _receive(self, now: float) -> bool:
         assert self._socket is not None

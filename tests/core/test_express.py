@@ -8,8 +8,6 @@ from wrrtun.core.paths import PathCheck
 from wrrtun.core.seal import Opener, Suite
 from wrrtun.core.session import Session
 from wrrtun.core.slab import SlabPool
-from wrrtun.core.train import Train
-from wrrtun.core.vnet import VNET_PLAIN
 
 KEY = bytes(range(32))
 
@@ -23,16 +21,14 @@ def check() -> PathCheck:
     return PathCheck(0, bytes)
 
 
-def train(size: int, mark: int) -> Train:
-    read = Train.parse(VNET_PLAIN + bytes([mark]) * size)
-    assert read is not None
-    return read
+def add(express: Express, size: int, mark: int, member: Member) -> None:
+    express.add((bytes([mark]) * size,), 0, 0, [member], 1.0)
 
 
 def test_frames_alike_share_a_batch_and_those_that_differ_begin_another() -> None:
     express, session, member = ends()
     for number, size in enumerate((60, 60, 60, 80, 60)):
-        express.add(train(size, number), [member], 1.0)
+        add(express, size, number, member)
 
     batches = express.pull(session, 1.0)
 
@@ -56,10 +52,10 @@ def test_frames_alike_share_a_batch_and_those_that_differ_begin_another() -> Non
 def test_a_batch_ends_where_one_system_call_would() -> None:
     express, session, member = ends()
     for _ in range(100):
-        express.add(train(60, 1), [member], 1.0)
+        add(express, 60, 1, member)
     assert [len(one.data) // one.datagram_bytes for one in express.pull(session, 1.0)] == [64, 36]
     for _ in range(60):
-        express.add(train(1400, 1), [member], 1.0)
+        add(express, 1400, 1, member)
     assert [len(one.data) // one.datagram_bytes for one in express.pull(session, 1.0)] == [46, 14]
     assert express.frames == 160
 
@@ -68,7 +64,7 @@ def test_what_is_sent_by_several_links_is_charged_to_each_at_once() -> None:
     express, session, member = ends()
     other = Member("peer", 2, 1.0, None, check(), 28, 1.0)
     for one in (member, other, member):
-        express.add(train(60, 1), [one], 1.0)
+        add(express, 60, 1, one)
     assert member.link.outgoing.bytes == 2 * (84 + 28)
     assert [one.link for one in express.pull(session, 1.0)] == [1, 2, 1]
 
@@ -76,7 +72,7 @@ def test_what_is_sent_by_several_links_is_charged_to_each_at_once() -> None:
 def test_one_bad_tag_among_small_frames_costs_one_of_them() -> None:
     express, session, member = ends()
     for number in range(10):
-        express.add(train(60, number), [member], 1.0)
+        add(express, 60, number, member)
     (batch,) = express.pull(session, 1.0)
     data = bytearray(batch.data)
     data[6 * 84 + 20] ^= 1

@@ -100,6 +100,22 @@ def test_a_tap_with_nothing_to_read_says_none(namespace: Namespace) -> None:
         assert not os.get_inheritable(tap.fileno())
 
 
+def test_frames_are_read_each_into_its_room_until_nothing_is_there(namespace: Namespace) -> None:
+    with Tap("many") as tap, IPRoute() as ip:
+        set_up(ip, "many")
+        rooms = [(bytearray(100),) for _ in range(8)]
+        while tap.read_each(rooms):  # what the kernel says when an interface comes up
+            pass
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as into:
+            into.bind(("many", 0))
+            for number in range(1, 6):
+                into.send(ARP_LIKE[10:] + bytes([number]) * number)
+        sizes = tap.read_each(rooms)
+        got = [bytes(room[:size]) for size, (room,) in zip(sizes, rooms, strict=False)]
+        ours = [one[10:] for one in got if one[22:24] == b"\x08\x06"]
+        assert ours == [ARP_LIKE[10:] + bytes([number]) * number for number in range(1, 6)]
+
+
 def test_offloads_are_the_richest_set_that_the_kernel_grants(namespace: Namespace) -> None:
     with Tap("rich") as tap:
         assert tap.offloads in (

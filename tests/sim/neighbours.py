@@ -10,6 +10,7 @@ from wrrtun.core.events import Event
 from wrrtun.core.initiator import Initiator
 from wrrtun.core.offers import LinkOffer
 from wrrtun.core.output import Output
+from wrrtun.core.reads import Reads
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
 from wrrtun.core.server import Server
@@ -83,7 +84,8 @@ class Neighbours:
 
     def send(self, end: str, name: str, number: int) -> None:
         """Give a frame to a client's TAP, or to the server's TAP of that client."""
-        read = bytearray(VNET_PLAIN + frame(number, 200))
+        read = Reads()
+        read.add(VNET_PLAIN + frame(number, 200))
         if end == "client":
             self.clients[name].submit(read, self.now)
         else:

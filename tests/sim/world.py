@@ -22,6 +22,7 @@ from wrrtun.core.initiator import Initiator
 from wrrtun.core.offers import LinkOffer, LinkRole
 from wrrtun.core.output import Transmit
 from wrrtun.core.paths import Path
+from wrrtun.core.reads import Reads
 from wrrtun.core.responder import PeerKey, Responder
 from wrrtun.core.seal import Suite
 from wrrtun.core.server import PathFacts, Server
@@ -83,6 +84,7 @@ class World:
         for number, role in (roles or {}).items():
             changed = dataclasses.replace(self.offers[number], role=role)
             self.offers = (*self.offers[:number], changed, *self.offers[number + 1 :])
+        self._tap = Reads()
         self.reads: dict[str, list[bytes]] = {"client": [], "server": []}
         self.read_at: dict[str, list[float]] = {"client": [], "server": []}
         self.submitted_at: dict[str, dict[int, float]] = {"client": {}, "server": {}}
@@ -198,18 +200,25 @@ class World:
         self.submitted_at[end][number] = self.now
         self.submit(end, VNET_PLAIN + (arp(number) if express else frame(number, size)))
 
-    def submit(self, end: str, read: bytes) -> None:
-        """Give one end a TAP read. Its buffer is used again at once, as a real loop does."""
+    def submit(self, end: str, *reads: bytes) -> None:
+        """Give one end what one wake-up reads. Its memory is used again at once, as in a real loop.
+
+        At most 64 reads.
+        """
         if self.now < self._stalled_until[end]:
-            self.at(self._stalled_until[end], partial(self.submit, end, read))
+            self.at(self._stalled_until[end], partial(self.submit, end, *reads))
             return
-        buffer = bytearray(read)
+        for read in reads:
+            self._tap.add(read)
         if end == "client":
-            self.client.submit(buffer, self.now)
+            self.client.submit(self._tap, self.now)
         else:
-            self.server.submit(PEER, buffer, self.now + self.ahead["server"])
+            self.server.submit(PEER, self._tap, self.now + self.ahead["server"])
         self.poll(end)
-        buffer[:] = bytes(len(buffer))
+        for index in range(len(self._tap)):
+            used = self._tap.read(index)
+            used[:] = bytes(len(used))
+        self._tap.clear()
 
     def stream(
         self, end: str, numbers: range, interval: float, size: int = 1400, *, express: bool = False

@@ -13,6 +13,7 @@ class Bond:
     """All links of a tunnel, by number."""
 
     def __init__(self) -> None:
+        self.copies = 1  # on how many links each frame goes
         self._members: dict[int, Member] = {}
         self._carrying: list[Member] = []
         self.spare: list[Member] = []  # metered, to carry what the others have no room for

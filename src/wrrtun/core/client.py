@@ -8,10 +8,10 @@ from .batch import Run, split
 from .errors import Drop, PeerError
 from .events import NoAnswer, OtherVersion
 from .handshake import Established
-from .headers import Buffer
 from .initiator import Initiator
 from .offers import LinkOffer, LinkTable
 from .output import Output, Transmit
+from .reads import Reads
 from .session import Session
 from .settings import TunnelSettings
 from .slab import Slab
@@ -70,9 +70,9 @@ class Client:
             self._attempt_at = min(self._attempt_at, max(now, self._attempted_at + SOONEST_SECONDS))
         self.tunnel.link_renewed(number, now)
 
-    def submit(self, read: Buffer, now: float) -> None:
-        """Take one TAP read; see Tunnel.submit."""
-        self.tunnel.submit(read, now)
+    def submit(self, reads: Reads, now: float) -> None:
+        """Take what was read from the TAP; see Tunnel.submit."""
+        self.tunnel.submit(reads, now)
 
     def receive(
         self,

@@ -9,13 +9,14 @@ Don't Fragment the id means nothing and stays what it is (RFC 6864, 4.1).
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from .headers import ETHERNET_BYTES, TCP, Buffer, Headers, fold, sum_words
 from .train import Train
-from .vnet import CWR, FIN_PSH
+from .vnet import CWR, FIN_PSH, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
 from .wire import MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS
 
 DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
@@ -190,3 +191,23 @@ class Cutter:
             self._slab = self._slab or bytearray(MAX_BATCH_BYTES + ETHERNET_BYTES)
             layout = self._layouts[key] = Layout(self._slab, headers, segment_bytes)
         return layout
+
+
+def cut_datagrams(vector: Sequence[Buffer]) -> list[list[Buffer]]:
+    """Make single frames of a super-frame of UDP, for a kernel that does not know such (< 6.2).
+
+    Each has its virtio-net header. Whatever else the vector holds is returned as it is.
+    """
+    if vector[0][1] != GSO_UDP_L4:
+        return [[*vector]]
+    train = Train.parse(b"".join(vector))
+    if train is None or train.headers is None:
+        return [[*vector]]
+    cutter, headers = Cutter(), train.headers
+    vnet = VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, headers.transport, headers.checksum_offset)
+    most = min(MAX_BATCH_BYTES // train.frame_bytes, MAX_BATCH_DATAGRAMS)
+    single: list[list[Buffer]] = []
+    while train.left:
+        frames, _ = cutter.take(train, min(most, train.left))
+        single += [[vnet, bytes(frame)] for frame in frames]
+    return single

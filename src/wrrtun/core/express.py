@@ -6,15 +6,24 @@ for many. With copies a frame goes over several links: sealed once, with the num
 """
 
 from collections.abc import Sequence
-from itertools import groupby
+from typing import NamedTuple
 
 from .express_log import ExpressLog
+from .headers import Buffer
 from .member import Member
 from .output import Transmit
 from .session import Session
 from .slab import SlabPool
-from .train import Train
-from .wire import ANY_LINK, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES, Kind
+from .wire import ANY_LINK, CONTINUES, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES, Kind
+
+
+class _Waiting(NamedTuple):
+    """Frames that are alike, and go on the same links."""
+
+    members: Sequence[Member]
+    flags: int
+    follow: int
+    frames: list[Buffer]
 
 
 class Express:
@@ -23,24 +32,46 @@ class Express:
     def __init__(self, slabs: SlabPool) -> None:
         self.frames = 0  # sent since the start
         self.log = ExpressLog()
-        self._waiting: list[tuple[Sequence[Member], int, int, Train]] = []  # links, bytes, flags
+        self._waiting: list[_Waiting] = []
+        self._count = 0
         self._slabs = slabs
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
-    def add(self, train: Train, members: Sequence[Member], now: float) -> None:
-        """Take a frame for these links, and charge them: the next may better take others."""
+    def add(
+        self,
+        frames: Sequence[Buffer],
+        flags: int,
+        follow: int,
+        members: Sequence[Member],
+        now: float,
+    ) -> None:
+        """Take frames of equal length for these links.
+
+        The links are charged: the next frames may better take others. `flags` are the first
+        frame's wire flags, `follow` those of the others.
+        """
+        size, count = len(frames[0]), len(frames)
         for member in members:
-            member.charge(1, train.frame_bytes + OVERHEAD_BYTES, now)
-        self._waiting.append((members, train.frame_bytes, train.flags, train))
+            member.charge(count, count * (size + OVERHEAD_BYTES), now)
+        self._count += count
+        last = self._waiting[-1] if self._waiting else None
+        if (
+            last is not None
+            and (last.flags, last.follow, len(last.frames[0])) == (flags, follow, size)
+            and follow != CONTINUES
+            and last.members == members
+        ):
+            last.frames.extend(frames)
+        else:
+            self._waiting.append(_Waiting(members, flags, follow, [*frames]))
 
     def pull(self, session: Session, now: float) -> list[Transmit]:
         """Seal all of it. The batches are valid until the slabs are settled."""
         transmits = []
-        for (members, size, flags), alike in groupby(self._waiting, _likeness):
-            frames = [train.frame for _, _, _, train in alike]
-            step = size + OVERHEAD_BYTES
+        for members, flags, follow, frames in self._waiting:
+            step = len(frames[0]) + OVERHEAD_BYTES
             link = members[0].number if len(members) == 1 else ANY_LINK
             most = min(MAX_BATCH_BYTES // step, MAX_BATCH_DATAGRAMS)
             for start in range(0, len(frames), most):
@@ -49,7 +80,7 @@ class Express:
                 seq = session.take_seq(Kind.EXPRESS, count)
                 session.sealed += count
                 slab = self._slabs.take() if count > 1 else None
-                batch = session.sealer.seal(Kind.EXPRESS, flags, flags, link, seq, part, slab)
+                batch = session.sealer.seal(Kind.EXPRESS, flags, follow, link, seq, part, slab)
                 if slab is not None:
                     self._slabs.lend(slab)
                 sent = [Transmit(one.number, one.path, batch, step) for one in members]
@@ -57,18 +88,16 @@ class Express:
                 if len(sent) == 1:
                     kept = bytes(batch) if slab is not None else batch
                     self.log.add(sent[0]._replace(data=kept), now)
-        self.frames += len(self._waiting)
-        self._waiting.clear()
+        self.frames += self._count
+        self._forget()
         return transmits
 
     def drop(self) -> int:
         """Let go of what no key is left for; return how many frames."""
-        dropped = len(self._waiting)
-        self._waiting.clear()
+        dropped = self._count
+        self._forget()
         return dropped
 
-
-def _likeness(
-    waiting: tuple[Sequence[Member], int, int, Train],
-) -> tuple[Sequence[Member], int, int]:
-    return waiting[:3]
+    def _forget(self) -> None:
+        self._waiting = []
+        self._count = 0

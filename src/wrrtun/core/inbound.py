@@ -7,7 +7,7 @@ from .bond import Bond
 from .counters import Counters
 from .errors import Drop, PeerError
 from .headers import Buffer
-from .join import Opened, gather
+from .join import Opened, gather, vector
 from .member import Member
 from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
@@ -40,6 +40,7 @@ class Inbound:
         self._bond = bond
         self._counters = counters
         self._released: list[Opened] = []
+        self._express: list[Opened] = []
         self._elsewhere: dict[int, None] = {}  # seqs that came over another link than their own
         self._slabs = SlabPool()
         self._waits = [0.0, 0.0]
@@ -67,7 +68,7 @@ class Inbound:
         count = sum(one.count for one in opened)
         session.opened += count
         if run.kind == Kind.EXPRESS:
-            self._released += opened
+            self._express += opened
             return count
         if not count:
             return 0
@@ -126,7 +127,7 @@ class Inbound:
         session.opened += count
         self.spare_copies += count - len(opened)
         if run.kind == Kind.EXPRESS:
-            self._released += opened
+            self._express += opened
             return count
         self._take_over(member, opened, True, now)
         self._note_arrival(member, run, newest, count, now - waited)
@@ -199,15 +200,16 @@ class Inbound:
         It is valid until the next call.
         """
         self._slabs.settle()
-        if not self._released:
+        if not self._released and not self._express:
             return []
         released, self._released = self._released, []
-        for opened in released:
+        express, self._express = self._express, []
+        for opened in (*express, *released):
             self.delivered_frames += opened.count
             self.delivered_bytes += len(opened.data)
             if opened.slab is not None:
                 self._slabs.lend(opened.slab)
-        return gather(released)
+        return [*map(vector, express), *gather(released)]
 
     def update_hold(self, now: float) -> None:
         """Set the hold to the slowest link's skew and jitter, from what was measured."""

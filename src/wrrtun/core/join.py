@@ -63,6 +63,11 @@ def gather(released: list[Opened]) -> list[list[Buffer]]:
     return vectors
 
 
+def vector(opened: Opened) -> list[Buffer]:
+    """Give what is not to be joined with others its virtio-net header: a vector for the TAP."""
+    return _vector([opened], len(opened.data))
+
+
 def _follows(first: Opened, last: Opened, opened: Opened, size: int) -> bool:
     """Tell whether `opened` goes on where the chain first..last (of `size` bytes) ends."""
     if opened.flags != CONTINUES or opened.seq != last.seq + last.count or opened.headers is None:

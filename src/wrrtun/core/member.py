@@ -187,21 +187,20 @@ class Member:
             delay += self.link.loss_out * LOSS_COST_SECONDS
         return delay
 
-    def admit_express(self, frame_bytes: int, now: float) -> bool:
-        """Take an express frame's bytes from this link's allowance for express, if it has them."""
+    def admit_express(self, frame_bytes: int, count: int, now: float) -> int:
+        """Take frames of one size from this link's allowance for express; return how many."""
         rate = self.rate_bits_per_second
         if rate is None:
-            return True
+            return count
         share = rate / 8 * EXPRESS_SHARE
         burst = max(share * EXPRESS_BURST_SECONDS, EXPRESS_BURST_BYTES)
         credit = self._express_credit_bytes + (now - self._express_at) * share
         self._express_at = now
         size = frame_bytes + OVERHEAD_BYTES + self.header_bytes
-        self._express_credit_bytes = min(credit, burst)
-        if self._express_credit_bytes < size:
-            return False
-        self._express_credit_bytes -= size
-        return True
+        credit = min(credit, burst)
+        count = min(count, int(credit // size))
+        self._express_credit_bytes = credit - count * size
+        return count
 
 
 def _bytes_per_second(rate_bits_per_second: float | None) -> float | None:

@@ -1,7 +1,7 @@
-"""Sending: classify, queue, pull. TAP reads in, sealed batches out.
+"""Sending: what the intake let in goes out as sealed batches.
 
-TAP -> classify -> express: fastest link, at once, ahead of bulk
-                -> bulk queue (CoDel) -> links pull by weight as their pacers allow -> seal
+intake -> express: fastest link, at once, ahead of bulk
+       -> bulk queue (CoDel) -> links pull by weight as their pacers allow -> seal
 """
 
 import math
@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from .bond import Bond
-from .classify import classify
 from .counters import Counters
 from .cutter import Cutter
-from .ecn import mark_congestion_experienced
 from .errors import Drop
 from .express import Express
-from .flows import BulkFlows
 from .headers import Buffer
+from .intake import Intake, Item
 from .member import Member
 from .meter import RateMeter
 from .output import Transmit
@@ -26,8 +24,7 @@ from .scheduler import Scheduler
 from .sent import KeptRun, SentLog
 from .session import Session
 from .slab import SLAB_SECONDS, SlabPool
-from .train import Train
-from .vnet import VNET
+from .stretch import Stretch
 from .wire import (
     ANY_LINK,
     CONTINUES,
@@ -70,22 +67,19 @@ class Outbound:
     def __init__(
         self, bond: Bond, counters: Counters, next_bulk_seq: int, max_frame_bytes: int
     ) -> None:
-        self.max_frame_bytes = max_frame_bytes
         self.next_bulk_seq = next_bulk_seq
         self.bulk_frames = 0
         self.bulk_sent_at = float("-inf")
-        self.copies = 1  # on how many links each frame goes
         self.weights: dict[int, float] = {}  # as they are now: rates, once any is known
-        self.queue: BulkQueue[Train] = BulkQueue(UNPACED_QUEUE_BYTES)
+        self.queue: BulkQueue[Item] = BulkQueue(UNPACED_QUEUE_BYTES)
         self._bond = bond
         self._counters = counters
         self._scheduler = Scheduler()
         self._meters: dict[int, RateMeter] = {}
         self._cutter = Cutter()
-        self._flows = BulkFlows()
-        self._borrowed: list[Train] = []
         self._slabs = SlabPool()
         self.express = Express(self._slabs)
+        self.intake = Intake(bond, counters, self.express, self.queue, max_frame_bytes)
         self.log = SentLog(next_bulk_seq, self._slabs)
         self.repairs = Repairs(bond, self.log, self._scheduler)
 
@@ -97,7 +91,7 @@ class Outbound:
 
     def limit_frames(self, max_frame_bytes: int) -> None:
         """Carry no frame longer than this from now on; what waits is cut anew, or dropped."""
-        self.max_frame_bytes = max_frame_bytes
+        self.intake.max_frame_bytes = max_frame_bytes
         for train in self.queue.refit(lambda train: train.shorten(max_frame_bytes)):
             self._counters.drop(Drop.FRAME_TOO_BIG, train.left)
 
@@ -112,33 +106,6 @@ class Outbound:
         self.log.clear()
         self.repairs.clear()
         self.express.log.clear()
-
-    def submit(self, read: Buffer, session: Session | None, now: float) -> None:
-        """Take one TAP read: virtio-net header and frame. The buffer is borrowed until `settle`."""
-        train = Train.parse(read)
-        if train is None:
-            self._counters.drop(Drop.MALFORMED_FRAME)
-            return
-        if train.frame_bytes > self.max_frame_bytes and not train.shorten(self.max_frame_bytes):
-            self._counters.drop(Drop.FRAME_TOO_BIG, train.count)
-            return
-        if session is None or not self._bond.carrying():
-            self._counters.drop(Drop.NO_LINK, train.count)
-            return
-        express, flow = classify(read, VNET.size)
-        behind_bulk = flow is not None and self._flows.holds(flow, now)
-        if express and not behind_bulk and train.count == 1:
-            members = self._bond.for_express(self.copies, now)
-            if all(member.admit_express(train.frame_bytes, now) for member in members):
-                self.express.add(train, members, now)
-                return
-        # A small frame is no reason to keep those that follow it back, or a call never came free.
-        if flow is not None and not (express and behind_bulk):
-            self._flows.add(flow)
-        if self.queue.push(train, now):
-            self._borrowed.append(train)
-        else:
-            self._counters.drop(Drop.QUEUE_FULL, train.count)
 
     def send_message(
         self, content: Buffer, member: Member, session: Session, now: float
@@ -162,7 +129,7 @@ class Outbound:
             members = self._choose(carrying, now)
             if not members:
                 break
-            if self.queue.drop_decision(now) and not self._mark(self.queue.head):
+            if self.queue.drop_decision(now) and not self.queue.head.mark_congestion():
                 self._counters.drop(Drop.QUEUE_DELAY)
                 before = self.queue.head.size_bytes
                 self.queue.head.drop_one()
@@ -183,16 +150,13 @@ class Outbound:
         """Copy what stays queued: the caller is about to use the read buffers again."""
         if self.express:  # the key has grown too old since they were read
             self._counters.drop(Drop.NO_LINK, self.express.drop())
-        for train in self._borrowed:
-            if train.left:
-                train.own()
-        self._borrowed.clear()
+        self.intake.settle()
 
     def resize(self, now: float) -> None:
         """Bound the queue and the log by time, with rates and round trips as they are now."""
         round_trips = [member.link.srtt or 1.0 for member in self._bond.carrying()]
         self.log.keep_seconds = REPAIR_ROUND_TRIPS * max(round_trips, default=1.0)
-        rate = self._bond.rate_bits_per_second(self.copies)
+        rate = self._bond.rate_bits_per_second(self._bond.copies)
         size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
         limit = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
         self.queue.bound(limit, now, known=self._bond.paced())
@@ -204,13 +168,13 @@ class Outbound:
     def next_time(self, now: float) -> float:
         """Say when a link's pacer will be ready for what is queued; infinity without a link."""
         times = sorted(member.next_time(now) for member in self._bond.carrying())
-        return times[min(self.copies, len(times)) - 1] if times else math.inf
+        return times[min(self._bond.copies, len(times)) - 1] if times else math.inf
 
     def _choose(self, carrying: list[Member], now: float) -> list[Member]:
         """Name the link that the next run goes on, or the links; none: not now."""
         ready = [member for member in carrying if member.ready(now)]
-        if self.copies > 1:
-            count = min(self.copies, len(carrying))
+        if self._bond.copies > 1:
+            count = min(self._bond.copies, len(carrying))
             if len(ready) > count:
                 ready.sort(key=lambda member: member.delay_seconds(now))
             return ready[:count] if len(ready) >= count else []
@@ -231,24 +195,28 @@ class Outbound:
         train = self.queue.head
         size = train.frame_bytes + OVERHEAD_BYTES
         most = min(self._run_datagrams(member, size, now) for member in members)
+        if isinstance(train, Stretch):
+            frames = train.take(min(most, train.left))
+            self.queue.consumed(len(frames) * train.frame_bytes)
+            return frames, train.flags, train.follow
         if train.count > 1:
             count = min(most, train.left)
             cut, flags = self._cutter.take(train, count)
             short = 0 if train.left else train.shortfall_bytes
             self.queue.consumed(count * train.frame_bytes - short)
             return cut, flags, CONTINUES
-        frames: list[Buffer] = []
+        alike: list[Buffer] = []
         flags = train.flags
-        while len(frames) < most and train.count == 1 and train.flags == flags:
-            if frames and len(train.frame) != len(frames[0]):
+        while len(alike) < most and train.count == 1 and train.flags == flags:
+            if alike and len(train.frame) != len(alike[0]):
                 break
-            frames.append(train.frame)
+            alike.append(train.frame)
             train.pass_on(1)
             self.queue.consumed(train.frame_bytes)
-            if not self.queue:
+            if not self.queue or isinstance(self.queue.head, Stretch):
                 break
             train = self.queue.head
-        return frames, flags, flags
+        return alike, flags, flags
 
     def _run_datagrams(self, member: Member, size_bytes: int, now: float) -> int:
         """Say how many datagrams of this size may go to this link in one run; at least one."""
@@ -287,10 +255,3 @@ class Outbound:
         self.bulk_sent_at = now
         self.bulk_frames += count
         return [Transmit(member.number, member.path, batch, step) for member in members]
-
-    @staticmethod
-    def _mark(train: Train) -> bool:
-        """Mark what is left of a train, as the kernel's CoDel marks a GSO packet: whole."""
-        train.own()
-        frame = train.frame
-        return not isinstance(frame, bytes) and mark_congestion_experienced(frame)

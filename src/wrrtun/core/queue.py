@@ -142,6 +142,11 @@ class BulkQueue(Generic[Item]):
         self.size_bytes += size_bytes
         return True
 
+    def room(self, size_bytes: int, count: int) -> int:
+        """Say how many of so many frames, of one size, would find room as one item."""
+        free = (self.limit_bytes - self.size_bytes) // size_bytes
+        return min(count, max(free, 0 if self._items else 1))
+
     @property
     def head(self) -> Item:
         """The item whose turn it is. IndexError when the queue is empty."""

@@ -12,9 +12,9 @@ from .counters import Counters
 from .errors import Drop, PeerError
 from .events import Event, OtherVersion, SecondClient
 from .handshake import Established
-from .headers import Buffer
 from .output import Output, Transmit
 from .paths import Path
+from .reads import Reads
 from .responder import Responder
 from .runs import HEARD_SECONDS, Runs
 from .session import Session
@@ -99,9 +99,9 @@ class Server:
         self._deadlines.pop(peer, None)
         self._touched.discard(peer)
 
-    def submit(self, peer: str, read: Buffer, now: float) -> None:
-        """Take one read of a peer's TAP; see Tunnel.submit."""
-        self.tunnels[peer].submit(read, now)
+    def submit(self, peer: str, reads: Reads, now: float) -> None:
+        """Take what was read from a peer's TAP; see Tunnel.submit."""
+        self.tunnels[peer].submit(reads, now)
         self._touched.add(peer)
 
     def receive(

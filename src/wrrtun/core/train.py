@@ -6,6 +6,7 @@ train is cut from the front as links take frames; cutter.py makes the frames.
 
 from typing import Final, Self
 
+from .ecn import mark_congestion_experienced
 from .headers import TCP, Buffer, Headers, complete_checksum, locate
 from .vnet import GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
 from .wire import CONTINUES, PARTIAL
@@ -92,6 +93,14 @@ class Train:
     def own(self) -> None:
         """Copy the bytes: the buffer that the TAP read into is about to be used again."""
         self._read = bytearray(self._read)
+
+    def mark_congestion(self) -> bool:
+        """Say "congestion" in what is left, as the kernel's CoDel marks a GSO packet: in all.
+
+        False when its sender cannot be told so.
+        """
+        self.own()
+        return not isinstance(self._read, bytes) and mark_congestion_experienced(self._read)
 
     @property
     def frame(self) -> Buffer:

@@ -14,7 +14,6 @@ from .bond import Bond
 from .counters import Counters
 from .errors import Drop
 from .events import Event, SessionDown, SessionUp
-from .headers import Buffer
 from .inbound import FLOWING_SECONDS, Inbound
 from .member import Member
 from .messages import Bye, ProbeReply
@@ -22,6 +21,7 @@ from .offers import LinkTable, sending_weight
 from .outbound import Outbound
 from .output import Outbox, Output, Transmit
 from .paths import NO_TOKEN, Path, PathCheck
+from .reads import Reads
 from .session import Session, Sessions
 from .settings import LEAST_MTU, TunnelSettings
 from .sharing import TableShare
@@ -101,7 +101,7 @@ class Tunnel:
             member.role, member.part = offer.role, offer.part
             self.outbound.set_weight(member, member.weight)
         self.bond.refresh()
-        self.outbound.copies = table.copies
+        self.bond.copies = table.copies
         self.upkeep.due_at = now
 
     def offer_links(self, table: LinkTable, boot_id: bytes, header_bytes: int, now: float) -> None:
@@ -156,9 +156,9 @@ class Tunnel:
 
     # Frames and datagrams
 
-    def submit(self, read: Buffer, now: float) -> None:
-        """Take one TAP read: virtio-net header and frame. Borrowed until `poll` returns."""
-        self.outbound.submit(read, self.sealing(now), now)
+    def submit(self, reads: Reads, now: float) -> None:
+        """Take what was read from the TAP. Borrowed until `poll` returns."""
+        self.outbound.intake.submit(reads, self.sealing(now) is not None, now)
 
     def receive(
         self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0

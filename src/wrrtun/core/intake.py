@@ -1,0 +1,131 @@
+"""What the TAP delivered is judged: express, bulk, or not to be carried."""
+
+from .bond import Bond
+from .classify import Flow, classify
+from .counters import Counters
+from .errors import Drop
+from .express import Express
+from .flows import BulkFlows
+from .headers import Buffer
+from .member import Member
+from .queue import BulkQueue
+from .reads import LEAST_ALIKE, MAX_READS, Reads
+from .stretch import Stretch
+from .train import Train
+from .vnet import VNET
+from .wire import OVERHEAD_BYTES
+
+Item = Train | Stretch
+# Small frames go to one link for about so long; then the next may better take another.
+EXPRESS_SECONDS = 0.001
+
+
+class Intake:
+    """The way from the TAP to express or the bulk queue. Buffers are borrowed until `settle`."""
+
+    def __init__(
+        self,
+        bond: Bond,
+        counters: Counters,
+        express: Express,
+        queue: BulkQueue[Item],
+        max_frame_bytes: int,
+    ) -> None:
+        self.max_frame_bytes = max_frame_bytes
+        self._bond = bond
+        self._counters = counters
+        self._express = express
+        self._queue = queue
+        self._flows = BulkFlows()
+        self._borrowed: list[Item] = []
+
+    def submit(self, reads: Reads, sealing: bool, now: float) -> None:
+        """Take what one wake-up read. `sealing`: there is a key to seal with."""
+        if len(reads) < LEAST_ALIKE:
+            for index in range(len(reads)):
+                self._submit_one(reads.read(index), sealing, now)
+            return
+        for start, end in reads.stretches():
+            stretch = Stretch.of(reads, start, end) if end - start >= LEAST_ALIKE else None
+            if stretch is not None and stretch.frame_bytes <= self.max_frame_bytes:
+                self._submit_alike(stretch, reads.read(start), sealing, now)
+                continue
+            for index in range(start, end):
+                self._submit_one(reads.read(index), sealing, now)
+
+    def _submit_one(self, read: Buffer, sealing: bool, now: float) -> None:
+        train = Train.parse(read)
+        if train is None:
+            self._counters.drop(Drop.MALFORMED_FRAME)
+            return
+        if train.frame_bytes > self.max_frame_bytes and not train.shorten(self.max_frame_bytes):
+            self._counters.drop(Drop.FRAME_TOO_BIG, train.count)
+            return
+        if not sealing or not self._bond.carrying():
+            self._counters.drop(Drop.NO_LINK, train.count)
+            return
+        express, flow = classify(read, VNET.size)
+        behind_bulk = flow is not None and self._flows.holds(flow, now)
+        if express and not behind_bulk and train.count == 1:
+            members = self._bond.for_express(self._bond.copies, now)
+            if all(member.admit_express(train.frame_bytes, 1, now) for member in members):
+                self._express.add((train.frame,), train.flags, train.flags, members, now)
+                return
+        self._note(flow, express and behind_bulk)
+        if self._queue.push(train, now):
+            self._borrowed.append(train)
+        else:
+            self._counters.drop(Drop.QUEUE_FULL, train.count)
+
+    def _submit_alike(self, stretch: Stretch, first: Buffer, sealing: bool, now: float) -> None:
+        """Take frames that are alike, as `_submit_one` would each of them."""
+        if not sealing or not self._bond.carrying():
+            self._counters.drop(Drop.NO_LINK, stretch.left)
+            return
+        express, flow = classify(first, VNET.size)
+        behind_bulk = flow is not None and self._flows.holds(flow, now)
+        if express and not behind_bulk and self._send_now(stretch, now):
+            return
+        self._note(flow, express and behind_bulk)
+        room = self._queue.room(stretch.frame_bytes, stretch.left)
+        if room < stretch.left:
+            self._counters.drop(Drop.QUEUE_FULL, stretch.split(room).left)
+        if room:
+            self._queue.push(stretch, now)
+            self._borrowed.append(stretch)
+
+    def _send_now(self, stretch: Stretch, now: float) -> bool:
+        """Send what is admitted as express; tell whether that was all."""
+        size = stretch.frame_bytes
+        while stretch.left:
+            members = self._bond.for_express(self._bond.copies, now)
+            count = min([stretch.left, *(_run(member, size) for member in members)])
+            for member in members:
+                count = member.admit_express(size, count, now)
+            if not count:
+                return False
+            self._express.add(stretch.take(count), stretch.flags, stretch.follow, members, now)
+        return True
+
+    def _note(self, flow: Flow | None, small_behind_bulk: bool) -> None:
+        """Note a flow's bulk; a small frame that only follows some is no reason to go on so.
+
+        Or a call never came free.
+        """
+        if flow is not None and not small_behind_bulk:
+            self._flows.add(flow)
+
+    def settle(self) -> None:
+        """Copy what stays queued: the caller is about to use the read buffers again."""
+        for item in self._borrowed:
+            if item.left:
+                item.own()
+        self._borrowed.clear()
+
+
+def _run(member: Member, frame_bytes: int) -> int:
+    """Say for how many frames a link is chosen at a time; at least one."""
+    rate = member.rate_bits_per_second
+    if rate is None:
+        return MAX_READS
+    return max(1, int(rate / 8 * EXPRESS_SECONDS) // (frame_bytes + OVERHEAD_BYTES))

@@ -1,0 +1,170 @@
+"""What one wake-up read from a TAP, and which of it is alike: a flood is judged once, not singly.
+
+Each read (virtio-net header and frame) has a slot of its own. Those of equal length that follow
+each other and are of one flow (equal in every header field that a verdict depends on) are a
+*stretch*; NumPy compares their headers in a few calls, whatever their number.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .headers import ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP, UDP
+from .vnet import VNET
+from .wire import MAX_BATCH_DATAGRAMS
+
+READ_BYTES: Final = 65_536 + 64  # a super-frame, its virtio-net header, and room to spare
+# No power of two: equal places in all slots would share a few lines of the cache.
+SLOT_BYTES: Final = READ_BYTES + 64
+# What one wake-up reads at most, so that no side starves: so many frames, or bytes and a chunk.
+MAX_READS: Final = MAX_BATCH_DATAGRAMS
+MAX_READ_BYTES: Final = 1 << 19
+CHUNK_READS: Final = 16
+# Of fewer, each is looked at: that costs less than NumPy's calls.
+LEAST_ALIKE: Final = 4
+MAX_SIZES: Final = 8
+
+ICMP: Final = 1
+DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
+NETWORK: Final = VNET.size + 14
+WORDS: Final = 10  # of eight bytes: as far as the flags of TCP over IPv6
+Mask = npt.NDArray[np.uint64]
+
+# EtherType, version and header length, IPv6's protocol, IPv4's protocol.
+_KIND: Final = struct.Struct("!HB5xB2xB")
+
+
+def _mask(*parts: tuple[int, int]) -> Mask:
+    """Cover the headers below the network's, and parts of what follows, as first and end."""
+    mask = bytearray(8 * WORDS)
+    mask[:NETWORK] = b"\xff" * NETWORK
+    for first, end in parts:
+        mask[NETWORK + first : NETWORK + end] = b"\xff" * (end - first)
+    return np.frombuffer(bytes(mask), np.uint64)
+
+
+# What is equal within a flow and decides what becomes of a frame: not the IP id, checksums, TCP's
+# numbers and window. Frames with options or VLAN tags come in no floods.
+_BEFORE_ID, _AFTER_ID, _ADDRESSES = (0, 4), (6, 10), (12, 20)
+_IPV4: Final = {
+    UDP: _mask(_BEFORE_ID, _AFTER_ID, _ADDRESSES, (20, 26)),  # ports and length
+    TCP: _mask(_BEFORE_ID, _AFTER_ID, _ADDRESSES, (20, 24), (32, 34)),  # ports; length and flags
+    ICMP: _mask(_BEFORE_ID, _AFTER_ID, _ADDRESSES),
+}
+_IPV6: Final = {UDP: _mask((0, 46)), TCP: _mask((0, 44), (52, 54))}
+
+
+class Reads:
+    """Slots to read into; what was read stays until `clear`. Long-lived: one for all TAPs."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []  # bytes of each read
+        memory = self._memory = np.zeros(MAX_READS * SLOT_BYTES, np.uint8)  # given when it is used
+        whole = memory.data
+        starts = range(0, len(memory), SLOT_BYTES)
+        self._slots = [whole[start : start + READ_BYTES] for start in starts]
+        self._rooms = [(slot,) for slot in self._slots]
+        self._frames: dict[int, list[memoryview]] = {}
+        self._columns: dict[int, npt.NDArray[np.uint16]] = {}
+        self._words = np.ndarray((MAX_READS, WORDS), np.uint64, memory, 0, (SLOT_BYTES, 8))
+        self._ids = np.ndarray((MAX_READS,), ">u2", memory, NETWORK + 4, (SLOT_BYTES,))
+        self._sums = np.ndarray((MAX_READS,), ">u2", memory, NETWORK + 10, (SLOT_BYTES,))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def rooms(self, most: int) -> Sequence[tuple[memoryview]]:
+        """Return the next slots to read into, as readv wants each; none: it is enough.
+
+        `most`: how many reads are wanted, those that were made counted in.
+        """
+        made = len(self.sizes)
+        if made >= CHUNK_READS and sum(self.sizes) >= MAX_READ_BYTES:
+            return ()
+        return self._rooms[made : min(most, made + CHUNK_READS)]
+
+    def add(self, read: bytes | bytearray | memoryview) -> None:
+        """Take what was read elsewhere."""
+        self._slots[len(self.sizes)][: len(read)] = read
+        self.sizes.append(len(read))
+
+    def clear(self) -> None:
+        """Use the slots again."""
+        self.sizes = []
+
+    def read(self, index: int) -> memoryview:
+        """Return one read: virtio-net header and frame."""
+        return self._slots[index][: self.sizes[index]]
+
+    def frames(self, start: int, end: int) -> list[memoryview]:
+        """Return the frames of reads that are equally long."""
+        size = self.sizes[start]
+        views = self._frames.get(size)
+        if views is None:
+            if len(self._frames) >= MAX_SIZES:
+                self._frames.clear()
+            views = self._frames[size] = [slot[VNET.size : size] for slot in self._slots]
+        return views[start:end]
+
+    def stretches(self) -> Iterator[tuple[int, int]]:
+        """Yield what is alike as first and end, in order; what is not, one by one."""
+        sizes = self.sizes
+        count = len(sizes)
+        if count >= LEAST_ALIKE and sizes.count(sizes[0]) == count:
+            yield from self._alike(0, count)
+            return
+        start = 0
+        for _, equal in groupby(sizes):
+            end = start + len(list(equal))
+            yield from self._alike(start, end)
+            start = end
+
+    def _alike(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield what is alike among reads of equal length."""
+        edges = list(range(start + 1, end + 1))
+        mask = self._mask(start) if end - start >= LEAST_ALIKE else None
+        if mask is not None:
+            words = self._words[start:end]
+            differ = (words[1:] ^ words[:-1]) & mask
+            edges = [end]
+            if differ.any():
+                edges = [*(np.flatnonzero(differ.any(axis=1)) + start + 1).tolist(), end]
+        for edge in edges:
+            yield start, edge
+            start = edge
+
+    def _mask(self, index: int) -> Mask | None:
+        """Return what must be equal in frames of this one's kind; None: it is not known."""
+        ethertype, version, after_ipv6, after_ipv4 = _KIND.unpack_from(
+            self._slots[index], NETWORK - 2
+        )
+        if ethertype == ETHERTYPE_IPV4:
+            return _IPV4.get(after_ipv4) if version == 0x45 else None
+        return _IPV6.get(after_ipv6) if ethertype == ETHERTYPE_IPV6 else None
+
+    def equal(self, at: int, start: int, end: int) -> bool:
+        """Tell whether the two bytes `at` (from the frame's beginning) are equal in a stretch."""
+        column = self._columns.get(at)
+        if column is None:
+            column = np.ndarray((MAX_READS,), "<u2", self._memory, VNET.size + at, (SLOT_BYTES,))
+            self._columns[at] = column
+        return bool((column[start:end] == column[start]).all())
+
+    def numbered_right(self, start: int, end: int) -> bool:
+        """Tell whether a stretch of IPv4 may be one super-frame, as far as ids and sums go.
+
+        The ids count up, or mean nothing as no packet may be fragmented (RFC 6864, 4.1). The
+        checksums are as right as the first one is: id and checksum have the same sum in all.
+        """
+        ids = self._ids[start:end].astype(np.uint32)
+        sums = (ids + self._sums[start:end]) % 0xFFFF
+        if (sums != sums[0]).any():
+            return False
+        if self._slots[start][NETWORK + 6] & DONT_FRAGMENT:
+            return True
+        steps = np.arange(end - start, dtype=np.uint32)
+        return bool(((ids - ids[0] - steps) & 0xFFFF == 0).all())

@@ -1,0 +1,110 @@
+"""A stretch: frames that came in a row and are alike, on their way out together.
+
+They are judged, queued, sealed and counted as one. Datagrams of UDP whose checksum is partial are
+sent as the super-frame that a sender with UDP_SEGMENT would have made of them: the other end joins
+them without looking, and its kernel cuts them again. A checksum that is complete says something
+about its frame, so such frames stay apart, and so do acknowledgements, which have no payload.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+from .ecn import mark_congestion_experienced
+from .headers import UDP, Buffer, locate, sum_words
+from .reads import Reads
+from .train import Train
+from .vnet import NEEDS_CHECKSUM, VNET
+from .wire import CONTINUES
+
+
+class Stretch:
+    """Frames of equal length, taken from the front as links take them; see train.Train."""
+
+    __slots__ = ("_frames", "flags", "follow", "frame_bytes", "taken")
+
+    def __init__(self, frames: Sequence[Buffer], flags: int, follow: int) -> None:
+        self._frames = frames
+        self.flags = flags  # of the first frame that is taken at a time: PARTIAL or 0
+        self.follow = follow  # of those behind it
+        self.frame_bytes = len(frames[0])
+        self.taken = 0
+
+    @classmethod
+    def of(cls, reads: Reads, start: int, end: int) -> Self | None:
+        """Make one of reads that are alike; None when each must be looked at."""
+        first = reads.read(start)
+        train = Train.parse(first)
+        if train is None or train.count > 1 or len(first) != VNET.size + train.frame_bytes:
+            return None
+        partial = bool(first[0] & NEEDS_CHECKSUM)
+        if partial != bool(train.flags):
+            return None
+        follow = train.flags
+        if partial and _is_whole_udp(train.frame, reads, start, end):
+            follow = CONTINUES
+        return cls(reads.frames(start, end), train.flags, follow)
+
+    @property
+    def left(self) -> int:
+        """Frames still to be taken."""
+        return len(self._frames) - self.taken
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the frames that are still to be taken."""
+        return self.left * self.frame_bytes
+
+    def take(self, count: int) -> Sequence[Buffer]:
+        """Take the next frames: the first has `flags`, the others `follow`."""
+        start = self.taken
+        self.taken = start + count
+        return self._frames[start : self.taken]
+
+    def split(self, count: int) -> Self:
+        """Keep the next `count` frames; return the others as a stretch of their own."""
+        keep = self.taken + count
+        rest = type(self)(self._frames[keep:], self.flags, self.follow)
+        self._frames = self._frames[:keep]
+        return rest
+
+    def drop_one(self) -> None:
+        """Leave the next frame out."""
+        self.taken += 1
+
+    def shorten(self, most_bytes: int) -> bool:
+        """Tell whether no frame is longer; they are not cut."""
+        return self.frame_bytes <= most_bytes
+
+    def own(self) -> None:
+        """Copy what is left: the slots are about to be used again."""
+        size = self.frame_bytes
+        whole = memoryview(bytearray().join(self._frames[self.taken :]))
+        self._frames = [whole[at : at + size] for at in range(0, len(whole), size)]
+        self.taken = 0
+
+    def mark_congestion(self) -> bool:
+        """Say "congestion" in the next frame; False when its sender cannot be told so."""
+        frame = bytearray(self._frames[self.taken])
+        if not mark_congestion_experienced(frame):
+            return False
+        self._frames = [*self._frames[: self.taken], frame, *self._frames[self.taken + 1 :]]
+        self.follow = self.flags  # its headers differ from the others' now
+        return True
+
+
+def _is_whole_udp(frame: Buffer, reads: Reads, start: int, end: int) -> bool:
+    """Tell whether `frame` and those alike are UDP with payload, all lengths and ids as usual."""
+    headers = locate(frame)
+    if headers is None or headers.protocol != UDP or len(frame) == headers.payload:
+        return False
+    network, transport = headers.network, headers.transport
+    size = len(frame) - transport
+    if not reads.equal(transport + headers.checksum_offset, start, end):
+        return False
+    if int.from_bytes(frame[transport + 4 : transport + 6]) != size:
+        return False
+    if headers.ipv6:
+        return int.from_bytes(frame[network + 4 : network + 6]) == size
+    if int.from_bytes(frame[network + 2 : network + 4]) != len(frame) - network:
+        return False
+    return sum_words(frame[network:transport]) == 0xFFFF and reads.numbered_right(start, end)
