@@ -26,7 +26,7 @@ from .linux.control_socket import ControlSocket
 from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import IN_ORDER, Daemon, clock, draw
+from .loop import IN_ORDER, Daemon, clock, draw, was_held_up
 from .meter_keeper import MeterKeeper
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
@@ -131,6 +131,8 @@ class ClientDaemon(Daemon):
         output = self._client.poll(now)
         self._device.settle()
         self._transmit(output.transmits)
+        if was_held_up(output.transmits, now):
+            self._client.tunnel.held_up(now)
         if output.frames:
             self._device.write(output.frames)
         for event in output.events:

@@ -20,7 +20,7 @@ from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import IN_ORDER, Daemon, clock, draw
+from .loop import IN_ORDER, Daemon, clock, draw, was_held_up
 from .reload import compare_peers, refuse_restart
 from .report import LinkAddresses, peer_status
 from .router import ServerRouter
@@ -94,6 +94,9 @@ class ServerDaemon(Daemon):
             return
         result = self._server.poll(now)
         self._transmit(result.transmits)
+        if was_held_up(result.transmits, now):
+            for peer, _ in result.outputs:
+                self._server.tunnels[peer].held_up(now)
         for event in result.events:
             self.observer.note(event)
         for peer, output in result.outputs:

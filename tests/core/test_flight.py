@@ -49,3 +49,26 @@ def test_what_is_cleared_is_not_under_way_and_what_follows_counts_on() -> None:
     (sample,) = flight.settle(((3, 2_000_000),))
     assert sample.bulk == 4
     assert flight.bytes == 1500
+
+
+def test_what_left_later_than_noted_is_no_sample_but_no_longer_under_way() -> None:
+    flight = Flight()
+    send(flight, 0, 2, 0, 1.0)
+    send(flight, 2, 2, 3_000, 1.1)
+    send(flight, 4, 2, 6_000, 1.1)
+    flight.doubt(1.1)
+    send(flight, 6, 2, 9_000, 1.2)
+    assert flight.settle(((1, 1_020_000), (7, 1_230_000))) == [
+        Sample(1.02, 1.0, 3_000, 2, False, 0),
+        Sample(1.23, 1.2, 12_000, 8, False, 0),
+    ]
+    assert flight.bytes == 0
+
+
+def test_a_report_whose_newest_sample_is_in_doubt_says_nothing() -> None:
+    flight = Flight()
+    send(flight, 0, 2, 0, 1.0)
+    send(flight, 2, 2, 3_000, 1.1)
+    flight.doubt(1.1)
+    assert flight.settle(((1, 1_020_000), (3, 1_180_000))) == []
+    assert flight.bytes == 0

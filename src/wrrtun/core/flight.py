@@ -15,7 +15,7 @@ class SentRun(NamedTuple):
 
     first: int
     datagrams: int
-    sent_at: float
+    sent_at: float | None  # None: nobody knows, the process was held up
     datagram_bytes: int  # with UDP and IP headers
     wire_bytes_before: int  # all that the link was given before it
     bulk_bytes_before: int
@@ -78,9 +78,20 @@ class Flight:
         self._bulk += count
         self.bytes += size
 
+    def doubt(self, sent_at: float) -> None:
+        """Hear that what was noted as sent then left some time later."""
+        for index in range(len(self._runs) - 1, -1, -1):
+            if self._runs[index].sent_at != sent_at:
+                break
+            self._runs[index] = self._runs[index]._replace(sent_at=None)
+
     def settle(self, samples: Samples) -> list[Sample]:
-        """Look a report's samples up, and forget what left before the newest of them."""
+        """Look a report's samples up, and forget what left before the newest of them.
+
+        None when it is not known when that one left: the report's totals belong to it.
+        """
         found = []
+        newest_is_known = True
         for seq, arrived_us in samples:
             while self._runs and seq_distance(seq, self._runs[0].first) >= self._runs[0].datagrams:
                 self._runs.popleft()
@@ -90,6 +101,10 @@ class Flight:
             through = seq_distance(seq, run.first) + 1
             size = through * run.datagram_bytes
             self.bytes = self._bulk_bytes - run.bulk_bytes_before - size
+            if run.sent_at is None:
+                newest_is_known = False
+                continue
+            newest_is_known = True
             found.append(
                 Sample(
                     arrived_us / 1e6,
@@ -100,7 +115,7 @@ class Flight:
                     run.pulse,
                 )
             )
-        return found
+        return found if newest_is_known else []
 
     def clear(self) -> None:
         """Take all that is under way for lost."""

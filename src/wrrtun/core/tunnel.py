@@ -185,8 +185,7 @@ class Tunnel:
         if copies:
             count = self.inbound.copies(session, member, run, now, waited)
         else:
-            in_order = path == member.path
-            count = self.inbound.frames(session, member, run, in_order, now, waited)
+            count = self.inbound.frames(session, member, run, path == member.path, now, waited)
         if count:
             self.bond.credit(member, path, count, len(run.datagrams), now)
             if path != member.path:
@@ -196,10 +195,7 @@ class Tunnel:
         return count > 0
 
     def _challenge(self, member: Member, session: Session, path: Path, now: float) -> None:
-        """Ask at a path that no link has whether the link is there now: NAT may have moved it.
-
-        Its next probe would ask for that, but may be a while in coming.
-        """
+        """Ask a path that no link has whether one is there now; its next probe may take a while."""
         if session is not self.sealing(now) or self.bond.on_path(path) is not None:
             return
         token = member.check.on_stray(path)
@@ -277,6 +273,11 @@ class Tunnel:
             member.link.closed = False
             self.upkeep.probe(member, now)
             self.upkeep.sizes.renewed(member, now)
+
+    def held_up(self, polled_at: float) -> None:
+        """Hear that what a poll returned left only later: it says nothing of the lines' delay."""
+        for member in self.bond:
+            member.flight.doubt(polled_at)
 
     def too_big(self, number: int, datagram_bytes: int, now: float) -> None:
         """Hear from the shell that a link's device does not send datagrams of this size."""
