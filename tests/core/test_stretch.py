@@ -283,7 +283,7 @@ def test_few_frames_are_looked_at_one_by_one_and_reads_end_at_a_megabyte() -> No
     reads = Reads()
     for number in range(LEAST_ALIKE - 1):
         reads.add(datagram(b"x", number))
-    assert list(reads.stretches()) == [(0, 1), (1, 2), (2, 3)]
+    assert list(reads.stretches()) == [(0, 1, None), (1, 2, None), (2, 3, None)]
     reads.clear()
     for _ in range(16):
         assert reads.rooms(MAX_READS)

@@ -1,5 +1,7 @@
 """What the TAP delivered is judged: express, bulk, or not to be carried."""
 
+from typing import Final
+
 from .bond import Bond
 from .classify import Flow, classify
 from .counters import Counters
@@ -10,14 +12,15 @@ from .headers import Buffer
 from .member import Member
 from .queue import BulkQueue
 from .reads import LEAST_ALIKE, MAX_READS, Reads
-from .stretch import Stretch
+from .stretch import Judgement, Stretch, judge
 from .train import Train
 from .vnet import VNET
 from .wire import OVERHEAD_BYTES
 
 Item = Train | Stretch
 # Small frames go to one link for about so long; then the next may better take another.
-EXPRESS_SECONDS = 0.001
+EXPRESS_SECONDS: Final = 0.001
+MOST_JUDGED: Final = 1024
 
 
 class Intake:
@@ -38,6 +41,7 @@ class Intake:
         self._queue = queue
         self._flows = BulkFlows()
         self._borrowed: list[Item] = []
+        self._judged: dict[tuple[int, bytes], Judgement | None] = {}
 
     def submit(self, reads: Reads, sealing: bool, now: float) -> None:
         """Take what one wake-up read. `sealing`: there is a key to seal with."""
@@ -45,13 +49,21 @@ class Intake:
             for index in range(len(reads)):
                 self._submit_one(reads.read(index), sealing, now)
             return
-        for start, end in reads.stretches():
-            stretch = Stretch.of(reads, start, end) if end - start >= LEAST_ALIKE else None
-            if stretch is not None and stretch.frame_bytes <= self.max_frame_bytes:
-                self._submit_alike(stretch, reads.read(start), sealing, now)
+        for start, end, equal in reads.stretches():
+            judged = self._judge(reads, start, equal) if equal is not None else None
+            if judged is not None and reads.sizes[start] <= self.max_frame_bytes + VNET.size:
+                self._submit_alike(Stretch.of(reads, start, end, judged), judged, sealing, now)
                 continue
             for index in range(start, end):
                 self._submit_one(reads.read(index), sealing, now)
+
+    def _judge(self, reads: Reads, index: int, equal: bytes) -> Judgement | None:
+        key = reads.sizes[index], equal
+        if key not in self._judged:
+            if len(self._judged) >= MOST_JUDGED:
+                self._judged.clear()
+            self._judged[key] = judge(reads.read(index))
+        return self._judged[key]
 
     def _submit_one(self, read: Buffer, sealing: bool, now: float) -> None:
         train = Train.parse(read)
@@ -77,12 +89,12 @@ class Intake:
         else:
             self._counters.drop(Drop.QUEUE_FULL, train.count)
 
-    def _submit_alike(self, stretch: Stretch, first: Buffer, sealing: bool, now: float) -> None:
+    def _submit_alike(self, stretch: Stretch, judged: Judgement, sealing: bool, now: float) -> None:
         """Take frames that are alike, as `_submit_one` would each of them."""
         if not sealing or not self._bond.carrying():
             self._counters.drop(Drop.NO_LINK, stretch.left)
             return
-        express, flow = classify(first, VNET.size)
+        express, flow = judged.express, judged.flow
         behind_bulk = flow is not None and self._flows.holds(flow, now)
         if express and not behind_bulk and self._send_now(stretch, now):
             return

@@ -21,7 +21,7 @@ READ_BYTES: Final = 65_536 + 64  # a super-frame, its virtio-net header, and roo
 # No power of two: equal places in all slots would share a few lines of the cache.
 SLOT_BYTES: Final = READ_BYTES + 64
 # What one wake-up reads at most, so that no side starves: so many frames, or bytes and a chunk.
-MAX_READS: Final = MAX_BATCH_DATAGRAMS
+MAX_READS: Final = 2 * MAX_BATCH_DATAGRAMS
 MAX_READ_BYTES: Final = 1 << 19
 CHUNK_READS: Final = 16
 # Of fewer, each is looked at: that costs less than NumPy's calls.
@@ -110,8 +110,11 @@ class Reads:
             views = self._frames[size] = [slot[VNET.size : size] for slot in self._slots]
         return views[start:end]
 
-    def stretches(self) -> Iterator[tuple[int, int]]:
-        """Yield what is alike as first and end, in order; what is not, one by one."""
+    def stretches(self) -> Iterator[tuple[int, int, bytes | None]]:
+        """Yield what is alike as first, end and what is equal in it, in order.
+
+        What was not compared comes one by one, without the latter.
+        """
         sizes = self.sizes
         count = len(sizes)
         if count >= LEAST_ALIKE and sizes.count(sizes[0]) == count:
@@ -123,19 +126,22 @@ class Reads:
             yield from self._alike(start, end)
             start = end
 
-    def _alike(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def _alike(self, start: int, end: int) -> Iterator[tuple[int, int, bytes | None]]:
         """Yield what is alike among reads of equal length."""
-        edges = list(range(start + 1, end + 1))
         mask = self._mask(start) if end - start >= LEAST_ALIKE else None
-        if mask is not None:
-            words = self._words[start:end]
-            differ = (words[1:] ^ words[:-1]) & mask
-            edges = [end]
-            if differ.any():
-                edges = [*(np.flatnonzero(differ.any(axis=1)) + start + 1).tolist(), end]
-        for edge in edges:
-            yield start, edge
-            start = edge
+        if mask is None:
+            for index in range(start, end):
+                yield index, index + 1, None
+            return
+        heads = self._words[start:end] & mask
+        if not (heads[1:] != heads[:-1]).any():
+            yield start, end, heads[0].tobytes()
+            return
+        edges = np.flatnonzero((heads[1:] != heads[:-1]).any(axis=1)) + 1
+        first = 0
+        for edge in (*edges.tolist(), end - start):
+            yield start + first, start + edge, heads[first].tobytes()
+            first = edge
 
     def _mask(self, index: int) -> Mask | None:
         """Return what must be equal in frames of this one's kind; None: it is not known."""
@@ -154,15 +160,14 @@ class Reads:
             self._columns[at] = column
         return bool((column[start:end] == column[start]).all())
 
-    def numbered_right(self, start: int, end: int) -> bool:
+    def numbered(self, start: int, end: int, id_sum: int) -> bool:
         """Tell whether a stretch of IPv4 may be one super-frame, as far as ids and sums go.
 
-        The ids count up, or mean nothing as no packet may be fragmented (RFC 6864, 4.1). The
-        checksums are as right as the first one is: id and checksum have the same sum in all.
+        The ids count up, or mean nothing as no packet may be fragmented (RFC 6864, 4.1). `id_sum`
+        is what id and header checksum are together, modulo 65 535, when the checksum is right.
         """
         ids = self._ids[start:end].astype(np.uint32)
-        sums = (ids + self._sums[start:end]) % 0xFFFF
-        if (sums != sums[0]).any():
+        if ((ids + self._sums[start:end]) % 0xFFFF != id_sum).any():
             return False
         if self._slots[start][NETWORK + 6] & DONT_FRAGMENT:
             return True

@@ -7,14 +7,59 @@ about its frame, so such frames stay apart, and so do acknowledgements, which ha
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
+from .classify import Flow, classify
 from .ecn import mark_congestion_experienced
 from .headers import UDP, Buffer, locate, sum_words
-from .reads import Reads
+from .reads import LEAST_ALIKE, Reads
 from .train import Train
 from .vnet import NEEDS_CHECKSUM, VNET
 from .wire import CONTINUES
+
+
+class Judgement(NamedTuple):
+    """What holds for every frame of the same length that is equal in what `Reads` compares."""
+
+    flags: int  # PARTIAL or 0
+    express: bool
+    flow: Flow | None
+    checksum_at: int  # where the UDP checksum lies, if such frames make a super-frame; else 0
+    id_sum: int | None  # what IPv4 id and header checksum are together, modulo 65 535
+
+
+def judge(read: Buffer) -> Judgement | None:
+    """Look at one TAP read; None when each must be looked at."""
+    train = Train.parse(read)
+    if train is None or train.count > 1:
+        return None
+    partial = bool(read[0] & NEEDS_CHECKSUM)
+    if partial != bool(train.flags):
+        return None
+    express, flow = classify(read, VNET.size)
+    checksum_at, id_sum = _super_frame(train.frame) if partial else (0, None)
+    return Judgement(train.flags, express, flow, checksum_at, id_sum)
+
+
+def _super_frame(frame: Buffer) -> tuple[int, int | None]:
+    """Return checksum_at and id_sum of UDP with payload, all of whose lengths are right."""
+    headers = locate(frame)
+    if headers is None or headers.protocol != UDP or len(frame) == headers.payload:
+        return 0, None
+    network, transport = headers.network, headers.transport
+    size = len(frame) - transport
+    at = network + 4 if headers.ipv6 else network + 2
+    length = size if headers.ipv6 else len(frame) - network
+    if (
+        int.from_bytes(frame[transport + 4 : transport + 6]) != size
+        or int.from_bytes(frame[at : at + 2]) != length
+    ):
+        return 0, None
+    if headers.ipv6:
+        return transport + headers.checksum_offset, None
+    constant = bytearray(frame[network:transport])
+    constant[4:6] = constant[10:12] = bytes(2)
+    return transport + headers.checksum_offset, -sum_words(constant) % 0xFFFF
 
 
 class Stretch:
@@ -30,19 +75,17 @@ class Stretch:
         self.taken = 0
 
     @classmethod
-    def of(cls, reads: Reads, start: int, end: int) -> Self | None:
-        """Make one of reads that are alike; None when each must be looked at."""
-        first = reads.read(start)
-        train = Train.parse(first)
-        if train is None or train.count > 1 or len(first) != VNET.size + train.frame_bytes:
-            return None
-        partial = bool(first[0] & NEEDS_CHECKSUM)
-        if partial != bool(train.flags):
-            return None
-        follow = train.flags
-        if partial and _is_whole_udp(train.frame, reads, start, end):
+    def of(cls, reads: Reads, start: int, end: int, judged: Judgement) -> Self:
+        """Make one of reads that are alike."""
+        follow = judged.flags
+        if (
+            judged.checksum_at
+            and end - start >= LEAST_ALIKE
+            and reads.equal(judged.checksum_at, start, end)
+            and (judged.id_sum is None or reads.numbered(start, end, judged.id_sum))
+        ):
             follow = CONTINUES
-        return cls(reads.frames(start, end), train.flags, follow)
+        return cls(reads.frames(start, end), judged.flags, follow)
 
     @property
     def left(self) -> int:
@@ -90,21 +133,3 @@ class Stretch:
         self._frames = [*self._frames[: self.taken], frame, *self._frames[self.taken + 1 :]]
         self.follow = self.flags  # its headers differ from the others' now
         return True
-
-
-def _is_whole_udp(frame: Buffer, reads: Reads, start: int, end: int) -> bool:
-    """Tell whether `frame` and those alike are UDP with payload, all lengths and ids as usual."""
-    headers = locate(frame)
-    if headers is None or headers.protocol != UDP or len(frame) == headers.payload:
-        return False
-    network, transport = headers.network, headers.transport
-    size = len(frame) - transport
-    if not reads.equal(transport + headers.checksum_offset, start, end):
-        return False
-    if int.from_bytes(frame[transport + 4 : transport + 6]) != size:
-        return False
-    if headers.ipv6:
-        return int.from_bytes(frame[network + 4 : network + 6]) == size
-    if int.from_bytes(frame[network + 2 : network + 4]) != len(frame) - network:
-        return False
-    return sum_words(frame[network:transport]) == 0xFFFF and reads.numbered_right(start, end)
