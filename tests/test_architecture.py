@@ -63,7 +63,7 @@ LAYERS = [
     {"config_keys", "options"},
     {"config_watch_keys"},
     {"config_key"},
-    {"config", "keys"},
+    {"clocks", "config", "keys"},
     {"core"},
 ]
 

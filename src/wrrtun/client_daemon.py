@@ -7,6 +7,7 @@ from typing import Final
 
 from . import __version__
 from .client_links import LOOK_SECONDS, ClientLinks
+from .clocks import clock
 from .config import MIN_MTU, ClientConfig, LinkConfig, least_mtu
 from .core.client import Client
 from .core.errors import ConfigError
@@ -26,7 +27,7 @@ from .linux.control_socket import ControlSocket
 from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import IN_ORDER, Daemon, clock, draw, was_held_up
+from .loop import IN_ORDER, Daemon, draw, was_held_up
 from .meter_keeper import MeterKeeper
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status

@@ -10,12 +10,12 @@ import logging
 import math
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import uvloop
 
+from .clocks import WallClock, clock
 from .config import LogFormat, Role, WatchConfig
 from .core.errors import WrrtunError
 from .core.output import Transmit
@@ -32,22 +32,14 @@ MAX_READS: Final = 16
 # Traffic makes no cycles, control messages (construct's contexts) some hundreds a second: with
 # this many they are collected every few seconds, and memory stays flat.
 GC_THRESHOLD: Final = 2_000
-WALL_CLOCK_SECONDS: Final = 1.0
 # Half of what counts as a line's queue, and far more than a wake-up takes.
 HELD_UP_SECONDS: Final = 0.004
 LONG_BYTES: Final = 4_096
-CLOCK_READ_SECONDS: Final = 0.0005
-CLOCK_ATTEMPTS: Final = 3
 MAX_MEASURE_SECONDS: Final = 600.0
 TIMER_SECONDS: Final = 0.001  # libuv's tick
 RELOAD_FAILED: Final = "nothing is changed: "
 # No option: what the tunnel does without its reorder buffer is measured, not used (bench/).
 IN_ORDER: Final = "WRRTUN_WITHOUT_ORDER" not in os.environ
-
-
-def clock() -> float:
-    """Return seconds that go on through suspend, as keys must age (CLOCK_BOOTTIME)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def draw(count: int) -> bytes:
@@ -63,35 +55,6 @@ def was_held_up(transmits: list[Transmit], polled_at: float) -> bool:
     if sum(len(one.data) for one in transmits) < LONG_BYTES:
         return False
     return clock() - polled_at > HELD_UP_SECONDS
-
-
-class WallClock:
-    """What the kernel's receive timestamps, in CLOCK_REALTIME, mean on our clock.
-
-    The wall clock may be set, so the difference is looked up each second.
-    """
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-        self._checked_at = -math.inf
-
-    def since(self, wall: float, now: float) -> float:
-        """Return for how many seconds something has waited; 0.0 when `wall` cannot be true."""
-        if now - self._checked_at > WALL_CLOCK_SECONDS:
-            self._look()
-            self._checked_at = now
-        waited = now + self._ahead - wall
-        return waited if 0.0 < waited < WALL_CLOCK_SECONDS else 0.0
-
-    def _look(self) -> None:
-        """Compare the clocks, again if another process had the CPU between the two."""
-        for _ in range(CLOCK_ATTEMPTS):
-            before = clock()
-            wall = time.time()
-            after = clock()
-            self._ahead = wall - (before + after) / 2
-            if after - before < CLOCK_READ_SECONDS:
-                return
 
 
 class Drain:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from . import __version__
+from .clocks import clock
 from .config import PeerConfig, ServerConfig, least_mtu
 from .core.errors import ConfigError
 from .core.events import Event, MtuAgreed
@@ -20,7 +21,7 @@ from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
-from .loop import IN_ORDER, Daemon, clock, draw, was_held_up
+from .loop import IN_ORDER, Daemon, draw, was_held_up
 from .reload import compare_peers, refuse_restart
 from .report import LinkAddresses, peer_status
 from .router import ServerRouter
