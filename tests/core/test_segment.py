@@ -19,7 +19,7 @@ from wrrtun.core.vnet import (
     NEEDS_CHECKSUM,
     VNET,
 )
-from wrrtun.core.wire import CONTINUES, PARTIAL, Kind
+from wrrtun.core.wire import CONTINUES, MAX_BATCH_BYTES, OVERHEAD_BYTES, PARTIAL, Kind
 
 TCP, UDP = 6, 17
 
@@ -65,6 +65,7 @@ def cut_all(read: bytes, run: int = 64) -> list[bytes]:
     if train.count == 1:
         return [bytes(train.frame)]
     cutter = Cutter()
+    run = min(run, MAX_BATCH_BYTES // (train.frame_bytes + OVERHEAD_BYTES))
     frames = []
     while train.left:
         frames += [bytes(frame) for frame in cutter.take(train, min(run, train.left))[0]]
@@ -127,7 +128,7 @@ def test_tcp_that_was_cut_too_long_is_cut_anew_and_its_payload_is_all_there(
     cutter = Cutter()
     frames = []
     while train.left and train.count > 1:
-        frames += [bytes(frame) for frame in cutter.take(train, min(64, train.left))[0]]
+        frames += [bytes(frame) for frame in cutter.take(train, min(40, train.left))[0]]
     frames = frames or [bytes(train.frame)]
 
     assert max(map(len, frames)) <= most

@@ -6,7 +6,6 @@ from .link_state import CARRYING, LinkState
 from .member import Member
 from .offers import LinkRole
 from .paths import Path
-from .wire import SEQ_MASK
 
 
 class Bond:
@@ -84,11 +83,6 @@ class Bond:
             # A path that no link has yet is its header's link on the move.
             member = next((one for one in self if one.path == path), member)
         member.link.on_received(count, size + count * member.header_bytes, now)
-
-    def mark_bulk(self, member: Member, next_seq: int, now: float) -> None:
-        """Note that bulk up to `next_seq` - 1 has just left, the last of it on `member`."""
-        member.markers.seq = next_seq & SEQ_MASK
-        member.markers.sent_at = now
 
     def paced(self) -> bool:
         """Tell whether every link that carries has a rate: then queues stand here, not there."""

@@ -3,21 +3,23 @@
 Every frame is complete but for its transport checksum, which stays partial (the pseudo-header's
 sum): the datagram's tag protects it on the way, and the far end hands it on as partial.
 
-A few frames are made one by one. Many are laid out by NumPy: one copy of the headers to all, then
-the columns that differ: TCP seq and, where a packet may be fragmented, IP id and checksum. With
-Don't Fragment the id means nothing and stays what it is (RFC 6864, 4.1).
+A few frames are made one by one. Many are laid out by NumPy where they will be sealed: one copy of
+the headers to all, then the columns that differ: TCP seq and, where a packet may be fragmented, IP
+id and checksum. With Don't Fragment the id means nothing and stays what it is (RFC 6864, 4.1).
 """
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from .headers import ETHERNET_BYTES, TCP, Buffer, Headers, fold, sum_words
+from .headers import TCP, Buffer, Headers
+from .slab import SLAB_BYTES, Slab
 from .train import Train
 from .vnet import CWR, FIN_PSH, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
-from .wire import MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS
+from .wire import HEADER, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES
 
 DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
 
@@ -28,108 +30,125 @@ _STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint32)
 
 
 class Template:
-    """The headers of a train, and what each frame of it changes in them."""
+    """The headers of a train, and what each frame of it changes in them.
+
+    Sums are of 16-bit words in one's complement arithmetic (RFC 1071): numbers modulo 65 535, of
+    which none is written as zero.
+    """
 
     def __init__(self, train: Train, headers: Headers) -> None:
+        network, transport, payload, protocol, ipv6 = self.headers = headers
         frame = train.frame
-        self.headers = headers
-        self.segment_bytes = train.segment_bytes
         self._last = train.count - 1
-        self._whole = bytes(frame[: headers.payload])
-        self._super_length = len(frame) - headers.transport
-        network, transport = headers.network, headers.transport
+        self.segment_bytes = train.segment_bytes
+        inner = self.inner = bytearray(frame[:payload])
+        length = payload - transport + train.segment_bytes
+        longer = len(frame) - transport - length
         self._partial_at = transport + headers.checksum_offset
-        self._partial: int = _U16.unpack_from(frame, self._partial_at)[0]
+        self._partial: int = (_U16.unpack_from(inner, self._partial_at)[0] - longer) % 0xFFFF
+        _U16.pack_into(inner, self._partial_at, self._partial or 0xFFFF)
         # Whether IPv4 packets need ids that differ, and so headers with sums that differ.
-        self.numbered = not headers.ipv6 and not frame[network + 6] & DONT_FRAGMENT
-        self.first_id: int = _U16.unpack_from(frame, network + 4)[0] if self.numbered else 0
-        self.tcp = headers.protocol == TCP
-        self.first_seq: int = _U32.unpack_from(frame, transport + 4)[0] if self.tcp else 0
-        self.inner = self._lengthened(train.segment_bytes)
-        self.id_less_sum = 0  # of a full frame's IPv4 header, all but id and checksum
-        if self.numbered:
-            constant = self.inner[network:transport]
-            constant[4:6] = constant[10:12] = bytes(2)
-            self.id_less_sum = sum_words(constant)
-        self.begins_apart = False  # whether the first of several frames has a flag of its own
+        self.numbered = not ipv6 and not inner[network + 6] & DONT_FRAGMENT
+        self.first_id: int = _U16.unpack_from(inner, network + 4)[0] if self.numbered else 0
+        self.sum = 0  # of a full frame's IPv4 header, all but checksum and numbered ids
+        if ipv6:
+            _U16.pack_into(inner, network + 4, length)
+        else:
+            before: int = _U16.unpack_from(inner, network + 10)[0]
+            _U16.pack_into(inner, network + 2, length + transport - network)
+            words = int.from_bytes(inner[network:transport], "big")
+            self.sum = (words - before - self.first_id) % 0xFFFF
+            _U16.pack_into(inner, network + 10, 0xFFFF - (self.sum or 0xFFFF))
+        self.tcp = protocol == TCP
         if self.tcp:
-            self.begins_apart = bool(self.inner[transport + 13] & CWR)
-            self.inner[transport + 13] &= ~(FIN_PSH | CWR)
+            self.first_seq: int = _U32.unpack_from(inner, transport + 4)[0]
+            self._flags = flags = inner[transport + 13]
+            inner[transport + 13] = flags & ~(FIN_PSH | CWR)
+        else:
+            _U16.pack_into(inner, transport + 4, length)
 
     def header(self, index: int, payload_bytes: int) -> bytearray:
         """Make the headers of frame `index` of the train."""
         network, transport = self.headers.network, self.headers.transport
-        full = payload_bytes == self.segment_bytes
-        header = self.inner.copy() if full else self._lengthened(payload_bytes)
+        header = self.inner.copy()
         if self.numbered:
-            _U16.pack_into(header, network + 4, self.first_id + index & 0xFFFF)
-            _sum_ipv4(header, network, transport)
+            number = self.first_id + index & 0xFFFF
+            _U16.pack_into(header, network + 4, number)
+            _U16.pack_into(header, network + 10, 0xFFFF - ((self.sum + number) % 0xFFFF or 0xFFFF))
         if self.tcp:
             seq = self.first_seq + index * self.segment_bytes & 0xFFFFFFFF
             _U32.pack_into(header, transport + 4, seq)
-            flags = self._whole[transport + 13]
-            if index:
-                flags &= ~CWR
-            if index < self._last:
-                flags &= ~FIN_PSH
-            header[transport + 13] = flags
+        if index == 0:
+            self.begin(header)
+        if index == self._last:
+            self.end(header, payload_bytes)
         return header
 
-    def _lengthened(self, payload_bytes: int) -> bytearray:
-        """Return the headers with every length that of a frame with so much payload."""
-        network, transport = self.headers.network, self.headers.transport
-        header = bytearray(self._whole)
-        length = self.headers.payload - transport + payload_bytes
-        partial = fold(self._partial + (~self._super_length & 0xFFFF) + length)
-        _U16.pack_into(header, self._partial_at, partial)
+    def begin(self, frame: bytearray | memoryview) -> None:
+        """Give the train's first frame what it alone has."""
+        if self.tcp:
+            frame[self.headers.transport + 13] |= self._flags & CWR
+
+    def end(self, frame: bytearray | memoryview, payload_bytes: int) -> None:
+        """Give the train's last frame what it alone has: flags, and perhaps less payload."""
+        network, transport, payload, _, ipv6 = self.headers
+        if self.tcp:
+            frame[transport + 13] |= self._flags & FIN_PSH
+        shorter = self.segment_bytes - payload_bytes
+        if not shorter:
+            return
+        length = payload - transport + payload_bytes
+        _U16.pack_into(frame, self._partial_at, (self._partial - shorter) % 0xFFFF or 0xFFFF)
         if not self.tcp:
-            _U16.pack_into(header, transport + 4, length)
-        if self.headers.ipv6:
-            _U16.pack_into(header, network + 4, length)
-        else:
-            _U16.pack_into(header, network + 2, length + transport - network)
-            _sum_ipv4(header, network, transport)
-        return header
-
-
-def _sum_ipv4(header: bytearray, network: int, transport: int) -> None:
-    """Write an IPv4 header's checksum anew."""
-    _U16.pack_into(header, network + 10, 0)
-    _U16.pack_into(header, network + 10, ~sum_words(header[network:transport]) & 0xFFFF)
+            _U16.pack_into(frame, transport + 4, length)
+        if ipv6:
+            _U16.pack_into(frame, network + 4, length)
+            return
+        _U16.pack_into(frame, network + 2, length + transport - network)
+        total = 0xFFFF - _U16.unpack_from(frame, network + 10)[0] - shorter
+        _U16.pack_into(frame, network + 10, 0xFFFF - (total % 0xFFFF or 0xFFFF))
 
 
 class Layout:
-    """Full frames of one shape, end to end in the slab: views of them and of their columns."""
+    """Full frames of one shape in a slab, with room around each for what sealing adds."""
 
-    def __init__(self, slab: bytearray, headers: Headers, segment_bytes: int) -> None:
+    def __init__(self, slab: Slab, headers: Headers, segment_bytes: int) -> None:
         size = headers.payload + segment_bytes
-        count = min(MAX_BATCH_DATAGRAMS, len(slab) // size)
-        view = memoryview(slab)
-        self.frames = [view[start : start + size] for start in range(0, count * size, size)]
-        grid = np.ndarray((count, size), np.uint8, slab)
-        self.headers = grid[:, : headers.payload]
-        self.payload = grid[:, headers.payload :]
+        step = size + OVERHEAD_BYTES
+        count = min(MAX_BATCH_DATAGRAMS, SLAB_BYTES // step)
+        starts = range(HEADER.size, HEADER.size + count * step, step)
+        self.frames: list[bytearray | memoryview] = [
+            slab.view[start : start + size] for start in starts
+        ]
+        # A row of bytes as one item each: copied a row at a time.
+        self.header = np.dtype(f"V{headers.payload}")
+        self.segment = np.dtype(f"V{segment_bytes}")
+
+        def column(dtype: npt.DTypeLike, offset: int) -> npt.NDArray[Any]:
+            return np.ndarray((count,), dtype, slab.view, HEADER.size + offset, (step,))
+
         network, transport = headers.network, headers.transport
-        self.ids = np.ndarray((count,), ">u2", slab, network + 4, (size,))
-        self.checksums = np.ndarray((count,), ">u2", slab, network + 10, (size,))
-        self.seqs = np.ndarray((count,), ">u4", slab, transport + 4, (size,))
+        self.headers = column(self.header, 0)
+        self.payloads = column(self.segment, headers.payload)
+        self.ids = column(">u2", network + 4)
+        self.checksums = column(">u2", network + 10)
+        self.seqs = column(">u4", transport + 4)
         self.seq_steps = _STEPS[:count] * np.uint32(segment_bytes)
 
 
 class Cutter:
-    """Makes frames; what it returns is valid until the next call."""
-
-    MAX_LAYOUTS: Final = 16
+    """Makes frames."""
 
     def __init__(self) -> None:
-        self._slab = bytearray()  # made at the first cut: a server has many peers that are idle
-        self._layouts: dict[tuple[Headers, int], Layout] = {}
         self._template: tuple[Buffer, Template] | None = None
 
-    def take(self, train: Train, count: int) -> tuple[list[bytearray | memoryview], int]:
-        """Cut the next `count` frames (at most 64, and 65 507 bytes) off a train of several.
+    def take(
+        self, train: Train, count: int, slab: Slab | None = None
+    ) -> tuple[list[bytearray | memoryview], int]:
+        """Cut the next `count` frames (at most 64, and 65 507 bytes sealed) off a train.
 
-        Return them and the wire flags of the first; the others continue the one before them.
+        Return them and the wire flags of the first; the others continue the one before them. Many
+        lie in the slab, each where it can be sealed in place.
         """
         headers = train.headers
         assert headers is not None
@@ -143,7 +162,7 @@ class Cutter:
             self._template = None
         if count <= _FEW:
             return [self._one(train, template, first + i) for i in range(count)], flags
-        return self._many(train, template, first, count), flags
+        return self._many(train, template, first, count, slab or Slab()), flags
 
     @staticmethod
     def _one(train: Train, template: Template, index: int) -> bytearray:
@@ -153,44 +172,39 @@ class Cutter:
         frame += payload
         return frame
 
+    @staticmethod
     def _many(
-        self, train: Train, template: Template, first: int, count: int
+        train: Train, template: Template, first: int, count: int, slab: Slab
     ) -> list[bytearray | memoryview]:
         headers, step = template.headers, train.segment_bytes
-        layout = self._layout(headers, step)
-        frames: list[bytearray | memoryview] = [*layout.frames[:count]]
-        # The two ends of a train have flags, and the last its length, of their own.
-        last = None if train.left else self._one(train, template, first + count - 1)
-        full = count - 1 if last is not None else count
-        layout.headers[:full] = np.frombuffer(template.inner, np.uint8)
-        source = np.frombuffer(train.frame, np.uint8)
-        start = headers.payload + first * step
-        layout.payload[:full] = source[start : start + full * step].reshape(full, step)
-        steps = _STEPS[:full]
+        payload, whole = headers.payload, train.frame
+        layout: Layout | None = slab.layouts.get((headers, step))
+        if layout is None:
+            layout = Layout(slab, headers, step)
+            slab.keep((headers, step), layout)
+        frames = layout.frames[:count]
+        # The last frame of a train may be shorter.
+        full = count if train.left else count - 1
+        start = payload + first * step
+        layout.headers[:count] = np.frombuffer(template.inner, layout.header)
+        layout.payloads[:full] = np.ndarray((full,), layout.segment, whole, start)
         if template.numbered:
-            ids = steps.astype(np.uint16) + np.uint16(template.first_id + first & 0xFFFF)
-            layout.ids[:full] = ids
-            sums = np.add(ids, template.id_less_sum, dtype=np.uint32)
+            ids = _STEPS[:count].astype(np.uint16) + np.uint16(template.first_id + first & 0xFFFF)
+            layout.ids[:count] = ids
+            sums = np.add(ids, template.sum, dtype=np.uint32)
             sums += sums >> 16  # the carry; what is above 16 bits falls away below
-            layout.checksums[:full] = ~sums
+            layout.checksums[:count] = ~sums
         if template.tcp:
             first_seq = template.first_seq + first * step & 0xFFFFFFFF
-            layout.seqs[:full] = layout.seq_steps[:full] + np.uint32(first_seq)
-        if first == 0 and template.begins_apart:
-            frames[0][: headers.payload] = template.header(0, step)
-        if last is not None:
-            frames[-1] = last
+            layout.seqs[:count] = layout.seq_steps[:count] + np.uint32(first_seq)
+        if first == 0:
+            template.begin(frames[0])
+        if full < count:
+            rest = whole[start + full * step :]
+            last = frames[full] = frames[full][: payload + len(rest)]
+            last[payload:] = rest
+            template.end(last, len(rest))
         return frames
-
-    def _layout(self, headers: Headers, segment_bytes: int) -> Layout:
-        key = headers, segment_bytes
-        layout = self._layouts.get(key)
-        if layout is None:
-            if len(self._layouts) >= self.MAX_LAYOUTS:
-                self._layouts.clear()
-            self._slab = self._slab or bytearray(MAX_BATCH_BYTES + ETHERNET_BYTES)
-            layout = self._layouts[key] = Layout(self._slab, headers, segment_bytes)
-        return layout
 
 
 def cut_datagrams(vector: Sequence[Buffer]) -> list[list[Buffer]]:
@@ -205,7 +219,7 @@ def cut_datagrams(vector: Sequence[Buffer]) -> list[list[Buffer]]:
         return [[*vector]]
     cutter, headers = Cutter(), train.headers
     vnet = VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, headers.transport, headers.checksum_offset)
-    most = min(MAX_BATCH_BYTES // train.frame_bytes, MAX_BATCH_DATAGRAMS)
+    most = min(MAX_BATCH_BYTES // (train.frame_bytes + OVERHEAD_BYTES), MAX_BATCH_DATAGRAMS)
     single: list[list[Buffer]] = []
     while train.left:
         frames, _ = cutter.take(train, min(most, train.left))

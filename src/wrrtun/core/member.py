@@ -8,6 +8,7 @@ from .arrivals import Arrivals
 from .flight import Flight
 from .link import Link
 from .link_state import LinkState
+from .meter import RateMeter
 from .offers import LinkRole
 from .pacer import Pacer
 from .paths import NO_TOKEN, Path, PathCheck
@@ -65,6 +66,7 @@ class Member:
         self.finder = RateFinder(_bytes_per_second(rate_bits_per_second), now)
         self.flight = Flight()
         self.pacer = Pacer(None, fraction=1.0)
+        self.meter = RateMeter()  # of bulk, while no rate is known
         self._limit_bytes = inf
         self.check = check
         self.header_bytes = header_bytes  # UDP and IP
@@ -141,12 +143,12 @@ class Member:
         """Say when bulk may be sent; infinity when only a report can tell."""
         return self.pacer.next_time(now) if self.flight.bytes <= self._limit_bytes else inf
 
-    def sent_bulk(
-        self, seq: int, count: int, payload_bytes: int, limited: bool, now: float
+    def send_bulk(
+        self, seq: int, count: int, payload_bytes: int, next_seq: int, limited: bool, now: float
     ) -> None:
-        """Note a run of bulk that leaves now, before it is charged.
+        """Note and charge a run of bulk that leaves now.
 
-        `limited`: nothing is left to be sent after it.
+        `next_seq`: of the next bulk on any link. `limited`: nothing is left to be sent after it.
         """
         if now - self._bulk_at > IDLE_SECONDS:
             self.finder.wake(self.link.srtt, now)
@@ -161,14 +163,18 @@ class Member:
             self.finder.pulse,
             now,
         )
+        size = payload_bytes + count * self.header_bytes
+        self.pacer.charge(size, now)
+        self.link.on_sent(count, size, now, bulk=True)
+        self.meter.add(payload_bytes, now)
+        self.sent_bulk_bytes += payload_bytes
+        self.markers.seq, self.markers.sent_at = next_seq, now
 
-    def charge(self, datagrams: int, payload_bytes: int, now: float, *, bulk: bool = False) -> None:
-        """Count what goes out, in UDP payload bytes, and let the pacer know."""
+    def charge(self, datagrams: int, payload_bytes: int, now: float) -> None:
+        """Count what goes out and is no bulk, in UDP payload bytes, and let the pacer know."""
         size = payload_bytes + datagrams * self.header_bytes
         self.pacer.charge(size, now)
-        self.link.on_sent(datagrams, size, now, bulk=bulk)
-        if bulk:
-            self.sent_bulk_bytes += payload_bytes
+        self.link.on_sent(datagrams, size, now)
 
     def delay_seconds(self, now: float) -> float:
         """Estimate how long a datagram sent now takes to arrive.

@@ -16,14 +16,13 @@ from .express import Express
 from .headers import Buffer
 from .intake import Intake, Item
 from .member import Member
-from .meter import RateMeter
 from .output import Transmit
 from .queue import BulkQueue
 from .repair import Repairs
 from .scheduler import Scheduler
 from .sent import KeptRun, SentLog
 from .session import Session
-from .slab import SLAB_SECONDS, SlabPool
+from .slab import SLAB_SECONDS, Slab, SlabPool
 from .stretch import Stretch
 from .wire import (
     ANY_LINK,
@@ -75,7 +74,6 @@ class Outbound:
         self._bond = bond
         self._counters = counters
         self._scheduler = Scheduler()
-        self._meters: dict[int, RateMeter] = {}
         self._cutter = Cutter()
         self._slabs = SlabPool()
         self.express = Express(self._slabs)
@@ -87,7 +85,6 @@ class Outbound:
         """Give a link its share of the bytes."""
         self.weights[member.number] = weight
         self._scheduler.set_weight(member.number, weight)
-        self._meters.setdefault(member.number, RateMeter())
 
     def limit_frames(self, max_frame_bytes: int) -> None:
         """Carry no frame longer than this from now on; what waits is cut anew, or dropped."""
@@ -99,7 +96,6 @@ class Outbound:
         """Forget a link."""
         self._scheduler.remove(number)
         del self.weights[number]
-        del self._meters[number]
 
     def forget(self) -> None:
         """Keep nothing of what was sent: the other end has started anew."""
@@ -125,7 +121,7 @@ class Outbound:
         self._slabs.settle()
         transmits = self.express.pull(session, now) if self.express else []
         carrying = self._bond.carrying()
-        while self.queue:
+        while self.queue.size_bytes:
             members = self._choose(carrying, now)
             if not members:
                 break
@@ -135,8 +131,8 @@ class Outbound:
                 self.queue.head.drop_one()
                 self.queue.consumed(before - self.queue.head.size_bytes)
                 continue
-            frames, flags, follow = self._take(members, now)
-            transmits += self._seal(frames, flags, follow, members, session, now)
+            taken = self._take(members, now)
+            transmits += self._seal(*taken, members, session, now)
         return transmits
 
     def drop_stale(self, now: float) -> None:
@@ -172,39 +168,50 @@ class Outbound:
 
     def _choose(self, carrying: list[Member], now: float) -> list[Member]:
         """Name the link that the next run goes on, or the links; none: not now."""
-        ready = [member for member in carrying if member.ready(now)]
+        if len(carrying) == len(self.weights) == 1:  # the scheduler's answer, at no cost
+            return carrying if carrying[0].ready(now) else []
+        ready = {member.number: member for member in carrying if member.ready(now)}
         if self._bond.copies > 1:
             count = min(self._bond.copies, len(carrying))
-            if len(ready) > count:
-                ready.sort(key=lambda member: member.delay_seconds(now))
-            return ready[:count] if len(ready) >= count else []
-        number = self._scheduler.choose([member.number for member in ready])
+            members = [*ready.values()]
+            if len(members) > count:
+                members.sort(key=lambda member: member.delay_seconds(now))
+            return members[:count] if len(members) >= count else []
+        number = self._scheduler.choose(ready)
         if number is None and self._bond.spare:
-            number = self._scheduler.choose(self._sparing(now))
-        member = self._bond.get(number) if number is not None else None
-        return [member] if member else []
+            ready = self._sparing(now)
+            number = self._scheduler.choose(ready)
+        return [ready[number]] if number is not None else []
 
-    def _sparing(self, now: float) -> list[int]:
-        """Name the metered links that may help out, as the queue has waited long enough."""
+    def _sparing(self, now: float) -> dict[int, Member]:
+        """Return the metered links that may help out, as the queue has waited long enough."""
         if self.queue.sojourn_seconds(now) < SPARE_QUEUE_SECONDS:
-            return []
-        return [member.number for member in self._bond.spare if member.may_spare(now)]
+            return {}
+        return {member.number: member for member in self._bond.spare if member.may_spare(now)}
 
-    def _take(self, members: list[Member], now: float) -> tuple[Sequence[Buffer], int, int]:
-        """Take one run off the queue: frames, the first one's flags, the others' flags."""
+    def _take(
+        self, members: list[Member], now: float
+    ) -> tuple[Sequence[Buffer], int, int, Slab | None]:
+        """Take one run off the queue: frames, the first one's flags, the others', a slab for it."""
         train = self.queue.head
         size = train.frame_bytes + OVERHEAD_BYTES
-        most = min(self._run_datagrams(member, size, now) for member in members)
+        most = MAX_BATCH_DATAGRAMS
+        for member in members:
+            most = min(most, self._run_datagrams(member, size, now))
         if isinstance(train, Stretch):
             frames = train.take(min(most, train.left))
             self.queue.consumed(len(frames) * train.frame_bytes)
-            return frames, train.flags, train.follow
+            slab = self._slabs.take() if len(frames) > 1 else None
+            return frames, train.flags, train.follow, slab
         if train.count > 1:
             count = min(most, train.left)
-            cut, flags = self._cutter.take(train, count)
-            short = 0 if train.left else train.shortfall_bytes
-            self.queue.consumed(count * train.frame_bytes - short)
-            return cut, flags, CONTINUES
+            slab = self._slabs.take() if count > 1 else None
+            cut, flags = self._cutter.take(train, count, slab)
+            if train.left:
+                self.queue.consumed(count * train.frame_bytes)
+            else:
+                self.queue.pop()
+            return cut, flags, CONTINUES, slab
         alike: list[Buffer] = []
         flags = train.flags
         while len(alike) < most and train.count == 1 and train.flags == flags:
@@ -216,11 +223,11 @@ class Outbound:
             if not self.queue or isinstance(self.queue.head, Stretch):
                 break
             train = self.queue.head
-        return alike, flags, flags
+        return alike, flags, flags, self._slabs.take() if len(alike) > 1 else None
 
     def _run_datagrams(self, member: Member, size_bytes: int, now: float) -> int:
         """Say how many datagrams of this size may go to this link in one run; at least one."""
-        rate = member.rate_bits_per_second or self._meters[member.number].bits_per_second(now)
+        rate = member.rate_bits_per_second or member.meter.bits_per_second(now)
         wanted_bytes = max(rate / 8 * RUN_SECONDS, RUN_DATAGRAMS * size_bytes)
         allowed = member.pacer.allowance(now) // (size_bytes + member.header_bytes)
         most = min(int(wanted_bytes), MAX_BATCH_BYTES) // size_bytes
@@ -231,6 +238,7 @@ class Outbound:
         frames: Sequence[Buffer],
         flags: int,
         follow: int,
+        slab: Slab | None,
         members: list[Member],
         session: Session,
         now: float,
@@ -240,18 +248,14 @@ class Outbound:
         count, seq = len(frames), self.next_bulk_seq
         self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
         session.sealed += count
-        slab = self._slabs.take() if count > 1 else None
         batch = session.sealer.seal(Kind.BULK, flags, follow, link, seq, frames, slab)
         step = len(frames[0]) + OVERHEAD_BYTES
-        self.log.add(KeptRun(self.log.unwrap(seq), count, link, now, step, batch, slab))
+        self.log.add(KeptRun(self.log.end, count, link, now, step, batch, slab))
         size = len(batch)
         self.repairs.earn(size)
         for member in members:
-            member.sent_bulk(seq, count, size, not self.queue, now)
+            member.send_bulk(seq, count, size, self.next_bulk_seq, not self.queue.size_bytes, now)
             self._scheduler.charge(member.number, size)
-            self._meters[member.number].add(size, now)
-            member.charge(count, size, now, bulk=True)
-            self._bond.mark_bulk(member, self.next_bulk_seq, now)
         self.bulk_sent_at = now
         self.bulk_frames += count
         return [Transmit(member.number, member.path, batch, step) for member in members]

@@ -48,6 +48,8 @@ class Scheduler:
         """Forget a link; one that is not known is no error."""
         self._weights.pop(link, None)
         self._virtual.pop(link, None)
+        if len(self._virtual) == 1:
+            self._virtual = dict.fromkeys(self._virtual, 0.0)
 
     def choose(self, ready: Collection[int]) -> int | None:
         """Name the link whose turn it is among those ready; None when there is none.
@@ -80,7 +82,7 @@ class Scheduler:
 
     def charge(self, link: int, size_bytes: int) -> None:
         """Count what one run put on a link, chosen or not: express and repairs count too."""
-        if link in self._weights:
+        if link in self._weights and len(self._weights) > 1:  # a lone one is its own mean
             self._virtual[link] += size_bytes / self._weights[link]
         fade = (size_bytes - self._run_bytes) / RUN_MEMORY
         self._run_bytes = max(float(size_bytes), self._run_bytes + fade)

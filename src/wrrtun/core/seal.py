@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from .batch import Run
 from .errors import Drop, PeerError
-from .headers import TCP, Buffer, Headers, locate
+from .headers import TCP, Buffer, locate
 from .join import Opened
 from .slab import Slab
 from .wire import (
@@ -46,6 +46,7 @@ class Suite(IntEnum):
 
 
 _STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint64)
+_exhaust = deque[object](maxlen=0).extend  # the quickest way through an iterator
 _NONCES: Final = [struct.Struct("12s" * count) for count in range(MAX_BATCH_DATAGRAMS + 1)]
 
 
@@ -94,11 +95,12 @@ class Sealer:
         """Seal frames as the datagrams `seq`, `seq + 1`, ... of one batch, laid into the slab.
 
         All frames are equal in length but the last, which may be shorter; at most 64. `flags` are
-        the first frame's wire flags, `follow` those of the others.
+        the first frame's wire flags, `follow` those of the others. Frames may lie in the slab where
+        their ciphertext goes (see Cutter): then they are sealed in place.
         """
         count = len(frames)
-        ahead = seq_distance(seq, self._next.get(kind, seq))
-        assert ahead >= 0, f"{kind.name} {seq} would be sealed twice"
+        if seq != (expected := self._next.get(kind, seq)):
+            assert seq_distance(seq, expected) > 0, f"{kind.name} {seq} would be sealed twice"
         self._next[kind] = seq + count & SEQ_MASK
         header = (kind | flags) << 60 | link << 56 | self._session | seq
         if count == 1:
@@ -108,8 +110,7 @@ class Sealer:
 
         slab = slab or Slab()
         step = len(frames[0]) + OVERHEAD_BYTES
-        last = len(frames[-1]) + OVERHEAD_BYTES
-        size = step * (count - 1) + last
+        size = step * (count - 1) + len(frames[-1]) + OVERHEAD_BYTES
         headers, authenticated, sealed = slab.batch(step)
         others = (kind | follow) << 60 | header & ((1 << 60) - 1)
         np.add(_STEPS[:count], np.uint64(others), out=headers[:count])
@@ -117,10 +118,11 @@ class Sealer:
             base = others & ~SEQ_MASK
             headers[:count] = [base | seq + i & SEQ_MASK for i in range(count)]
         HEADER.pack_into(slab.view, 0, header)
-        if last != step:
-            sealed = [*sealed[: count - 1], slab.view[size - last + HEADER.size : size]]
+        if size != step * count:
+            sealed = sealed[:count]
+            sealed[-1] = slab.view[step * (count - 1) + HEADER.size : size]
         nonces = self._aead.nonces(kind, seq, count)
-        deque(map(self._aead.cipher.encrypt_into, nonces, frames, authenticated, sealed), 0)
+        _exhaust(map(self._aead.cipher.encrypt_into, nonces, frames, authenticated, sealed))
         return slab.view[:size]
 
 
@@ -199,35 +201,37 @@ class Opener:
         So the payloads come to lie end to end behind the first frame's headers. The input stays
         as it was: after a bad tag, the datagrams can still be opened one by one.
         """
-        count, step = run.count, run.datagram_bytes
-        last = self._decrypt(run, count - 1)
+        count, step, datagrams = run.count, run.datagram_bytes, run.datagrams
+        cipher, tail = self._aead.cipher, (count - 1) * step
+        nonces = self._aead.nonces(run.kind, run.seq, count)
+        last_header = datagrams[tail : tail + HEADER.size]
+        last = cipher.decrypt(nonces[-1], datagrams[tail + HEADER.size :], last_header)
         headers = locate(last)
         if headers is None:
             return None
-        stride = step - OVERHEAD_BYTES - headers.payload
+        _, transport, payload, protocol, _ = headers
+        stride = step - OVERHEAD_BYTES - payload
         if stride <= 0 or len(last) > step - OVERHEAD_BYTES:
             return None
-        whole = (count - 1) * stride + headers.payload
-        data = slab.view[: whole + len(last) - headers.payload]
-        data[whole:] = last[headers.payload :]
-        nonces = self._aead.nonces(run.kind, run.seq, count)
+        whole = (count - 1) * stride + payload
+        data = slab.view[: whole + len(last) - payload]
+        data[whole:] = memoryview(last)[payload:]
         sealed, authenticated = _views(run)
         places = slab.join(stride, step - OVERHEAD_BYTES)
         # All but the last, from the back.
         end, begin = run.first + count - 2, run.first - 1 if run.first else None
-        deque(
+        _exhaust(
             map(
-                self._aead.cipher.decrypt_into,
+                cipher.decrypt_into,
                 nonces[count - 2 :: -1],
                 sealed[end:begin:-1],
                 authenticated[end:begin:-1],
                 places[count - 2 :: -1],
-            ),
-            0,
+            )
         )
-        opened = _opened(run.seq, count, data, run.flags or PARTIAL, headers, last)
-        opened.slab = slab
-        return opened
+        last_flags = last[transport + 13] if protocol == TCP else 0
+        flags = run.flags or PARTIAL
+        return Opened(run.seq, count, data, flags, headers, stride, last_flags, slab)
 
 
 def _views(run: Run) -> tuple[list[memoryview], list[memoryview]]:
@@ -250,15 +254,5 @@ def _one(seq: int, frame: bytes, flags: int) -> Opened:
     headers = locate(frame)
     if headers is None:
         raise InvalidTag  # a peer that calls partial what has no such checksum: drop the frame
-    return _opened(seq, 1, frame, flags, headers, frame)
-
-
-def _opened(
-    seq: int, count: int, data: Buffer, flags: int, headers: Headers, last: bytes
-) -> Opened:
-    segment_bytes = (len(data) - headers.payload) if count == 1 else 0
-    if count > 1:
-        tail = len(last) - headers.payload
-        segment_bytes = (len(data) - headers.payload - tail) // (count - 1)
-    last_flags = last[headers.transport + 13] if headers.protocol == TCP else 0
-    return Opened(seq, count, data, flags, headers, segment_bytes, last_flags)
+    last_flags = frame[headers.transport + 13] if headers.protocol == TCP else 0
+    return Opened(seq, 1, frame, flags, headers, len(frame) - headers.payload, last_flags)

@@ -55,7 +55,7 @@ class SentLog:
     def __init__(self, next_seq: int, slabs: SlabPool) -> None:
         self.keep_seconds = HORIZON_SECONDS  # beyond CHEAP_BYTES; may be changed at any time
         self.held_bytes = 0
-        self._end = next_seq
+        self.end = next_seq  # one past the last
         self._runs: deque[KeptRun] = deque()
         self._slabs = slabs
 
@@ -64,7 +64,7 @@ class SentLog:
 
     def unwrap(self, seq: int) -> int:
         """Return the integer that a 40-bit seq stands for, near those sent last."""
-        return self._end + seq_distance(seq, self._end & SEQ_MASK)
+        return self.end + seq_distance(seq, self.end & SEQ_MASK)
 
     def add(self, run: KeptRun) -> None:
         """Keep a run that has just been sealed; its seqs follow those before it.
@@ -76,7 +76,7 @@ class SentLog:
             run = run._replace(batch=bytes(run.batch), slab=None)
             self._slabs.lend(slab)
             slab = None
-        self._end = run.first + run.datagrams
+        self.end = run.first + run.datagrams
         self._runs.append(run)
         self.held_bytes += len(run.batch) if slab is None else SLAB_BYTES
         if self.held_bytes > CHEAP_BYTES:
@@ -105,7 +105,7 @@ class SentLog:
     def of_link(self, link: int, after_seq: int) -> Iterator[tuple[int, int]]:
         """Yield what one link was given past `after_seq` (40 bits): first and end, oldest first."""
         after = self.unwrap(after_seq)
-        for run, first, end in self.parts(after + 1, self._end):
+        for run, first, end in self.parts(after + 1, self.end):
             if run.link == link:
                 yield first, end
 

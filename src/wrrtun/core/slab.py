@@ -4,7 +4,8 @@ A view costs as much to make and drop as a fifth of sealing a datagram; so each 
 few layouts that traffic has: its datagrams' sizes hardly change.
 """
 
-from typing import Final
+from collections.abc import Hashable
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ class Slab:
         self.view = memoryview(self._bytes)
         self._batches: dict[int, tuple[Headers, Views, Views]] = {}
         self._joins: dict[tuple[int, int], Views] = {}
+        self.layouts: dict[Hashable, Any] = {}  # of whoever writes into it
 
     def batch(self, step: int) -> tuple[Headers, Views, Views]:
         """Cut into datagrams of `step` bytes: headers as numbers, headers as bytes, the rest."""
@@ -44,6 +46,12 @@ class Slab:
                 [self.view[start + HEADER.size : start + step] for start in starts],
             )
         return layout
+
+    def keep(self, key: Hashable, layout: Any) -> None:
+        """Keep a layout, and no more than a few."""
+        if len(self.layouts) >= MAX_LAYOUTS:
+            self.layouts.clear()
+        self.layouts[key] = layout
 
     def join(self, stride: int, size: int) -> Views:
         """Cut into overlapping frames of `size` bytes, one every `stride` bytes."""
@@ -78,6 +86,8 @@ class SlabPool:
 
     def settle(self) -> None:
         """Take back what was lent: the shell has sent or written it."""
+        if not self._lent:
+            return
         room = MAX_FREE_SLABS - len(self._free)
         self._free += self._lent[:room]
         self._lent.clear()

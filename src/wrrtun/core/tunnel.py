@@ -216,11 +216,11 @@ class Tunnel:
         if reorder_due is not None and now >= reorder_due:
             self.inbound.tick(now)
             self.upkeep.nack(now)
-        session = self.sealing(now)
+        session, bulk = self.sealing(now), self.outbound.queue.size_bytes
         if self.outbound.repairs:
             self._outbox.transmits += self.outbound.repairs.pull(now)
-        if session is not None and (self.outbound.queue or self.outbound.express):
-            if self.outbound.queue and now - self.outbound.bulk_sent_at >= FLOWING_SECONDS:
+        if session is not None and (bulk or self.outbound.express):
+            if bulk and now - self.outbound.bulk_sent_at >= FLOWING_SECONDS:
                 self.upkeep.wake(now)
             self._outbox.transmits += self.outbound.pull(session, now)
         self.outbound.settle()
@@ -237,7 +237,7 @@ class Tunnel:
             due = reorder
         if self.outbound.repairs:
             due = min(due, self.outbound.repairs.next_time(now))
-        if self.outbound.queue:
+        if self.outbound.queue.size_bytes:
             return min(due, self.outbound.next_time(now))
         return due
 
