@@ -49,11 +49,27 @@ def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> li
     tail = (count - 1) * datagram_bytes
     if _FEW < count <= MAX_BATCH_DATAGRAMS and tail + HEADER.size <= size:
         first, last = HEADER.unpack_from(data)[0], HEADER.unpack_from(data, tail)[0]
-        begins = first >> 62 == PARTIAL >> 2
-        if last == first + count - 1 + (_STARTS if begins else 0) and last >> 62 == 0b11:
-            run = _run(data, datagram_bytes, first, 0, count, True)
-            run.slab, run.assumed = slab, True
-            return [run]
+        flags = first >> 60 & CONTINUES
+        steps = _STARTS if flags == PARTIAL else 0
+        if flags & PARTIAL and last == first + count - 1 + steps and last >> 62 == 0b11:
+            number, seq = first >> SEQ_BITS & 0xFFFF, first & SEQ_MASK
+            kind, link = first >> 60 & 3, first >> 56 & 0xF
+            return [
+                Run(
+                    kind,
+                    flags,
+                    True,
+                    link,
+                    number,
+                    seq,
+                    count,
+                    data,
+                    datagram_bytes,
+                    slab,
+                    0,
+                    True,
+                )
+            ]
     return split_strictly(data, datagram_bytes)
 
 

@@ -97,12 +97,14 @@ class Client:
         """Do what is due; see Tunnel.poll."""
         if self.tunnel.upkeep.ended_by_peer:
             self.tunnel.end("the server said goodbye")
-        if now >= self._attempt_at and self._wants_handshake(now):
+        wanted = self._wants_handshake(now)
+        if wanted and now >= self._attempt_at:
             self._attempt(now)
         output = self.tunnel.poll(now)
-        output.transmits += self._transmits
-        self._transmits = []
-        if self._wants_handshake(now):
+        if self._transmits:
+            output.transmits += self._transmits
+            self._transmits = []
+        if wanted:
             output.deadline = min(output.deadline or self._attempt_at, self._attempt_at)
         return output
 

@@ -4,10 +4,11 @@ Consecutive frames of one train become one write behind one set of headers, as a
 GRO would have it; the virtio-net header says at which payload size the kernel may cut them again.
 """
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
-from .headers import TCP, Buffer, Headers, fold, sum_words
+from .headers import TCP, Buffer, Headers
 from .slab import Slab
 from .vnet import (
     CWR,
@@ -24,6 +25,8 @@ from .wire import CONTINUES
 
 # A super-frame's IP length field has 16 bits.
 MAX_SUPER_FRAME_BYTES: Final = 65_535
+
+_U16: Final = struct.Struct("!H")
 
 
 @dataclass(slots=True)
@@ -91,39 +94,36 @@ def _vector(chain: list[Opened], size: int) -> list[Buffer]:
     headers = first.headers
     if headers is None:
         return [VNET_PLAIN, first.data]
-    count = sum(opened.count for opened in chain)
-    transport, offset = headers.transport, headers.checksum_offset
-    if count == 1:
+    transport, payload, offset = headers.transport, headers.payload, headers.checksum_offset
+    if first.count == len(chain) == 1:
         return [VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, transport, offset), first.data]
-    head = bytearray(first.data[: headers.payload])
-    first_length = headers.payload - transport + first.segment_bytes
-    _lengthen(head, headers, first_length, size - transport)
+    head = bytearray(first.data[:payload])
+    _lengthen(head, headers, size - payload - first.segment_bytes, size)
     gso_type = GSO_UDP_L4
     if headers.protocol == TCP:
         gso_type = GSO_TCPV6 if headers.ipv6 else GSO_TCPV4
         head[transport + 13] |= chain[-1].last_flags & FIN_PSH
         if head[transport + 13] & CWR:
             gso_type |= GSO_ECN
-    vnet = VNET.pack(
-        NEEDS_CHECKSUM, gso_type, headers.payload, first.segment_bytes, transport, offset
-    )
-    vector: list[Buffer] = [vnet + head]
-    vector += [memoryview(opened.data)[headers.payload :] for opened in chain]
-    return vector
+    vnet = VNET.pack(NEEDS_CHECKSUM, gso_type, payload, first.segment_bytes, transport, offset)
+    return [vnet + head, *(memoryview(opened.data)[payload:] for opened in chain)]
 
 
-def _lengthen(head: bytearray, headers: Headers, old: int, new: int) -> None:
-    """Change the transport length from `old` to `new` bytes, and what depends on it."""
-    network, transport = headers.network, headers.transport
+def _lengthen(head: bytearray, headers: Headers, longer: int, size: int) -> None:
+    """Make the lengths, and the sums over them, those of a frame of `size` bytes.
+
+    Sums are numbers modulo 65 535 (RFC 1071). `longer`: by how many bytes the frame has grown.
+    """
+    network, transport, _, protocol, ipv6 = headers
     at = transport + headers.checksum_offset
-    partial = int.from_bytes(head[at : at + 2], "big")
-    head[at : at + 2] = fold(partial + (~old & 0xFFFF) + new).to_bytes(2, "big")
-    if headers.protocol != TCP:
-        head[transport + 4 : transport + 6] = new.to_bytes(2, "big")
-    if headers.ipv6:
-        head[network + 4 : network + 6] = new.to_bytes(2, "big")
+    partial = (_U16.unpack_from(head, at)[0] + longer) % 0xFFFF or 0xFFFF
+    _U16.pack_into(head, at, partial)
+    if protocol != TCP:
+        _U16.pack_into(head, transport + 4, size - transport)
+    if ipv6:
+        _U16.pack_into(head, network + 4, size - transport)
         return
-    head[network + 2 : network + 4] = (new + transport - network).to_bytes(2, "big")
-    head[network + 10 : network + 12] = bytes(2)
-    checksum = ~sum_words(head[network:transport]) & 0xFFFF
-    head[network + 10 : network + 12] = checksum.to_bytes(2, "big")
+    _U16.pack_into(head, network + 2, size - network)
+    _U16.pack_into(head, network + 10, 0)
+    words = int.from_bytes(head[network:transport], "big") % 0xFFFF or 0xFFFF
+    _U16.pack_into(head, network + 10, 0xFFFF - words)
