@@ -1,7 +1,8 @@
 """What both daemons share: the loop, the clock, the timer, the way out.
 
-Every wake-up ends in one `poll` of the core. Its deadline arms the timer; nothing here polls by
-the clock.
+Every wake-up ends in one `poll` of the core, after all that was ready has been read: what several
+links have brought meanwhile costs one. Its deadline arms the timer; nothing here polls by the
+clock.
 """
 
 import asyncio
@@ -29,6 +30,8 @@ log = logging.getLogger("wrrtun")
 FULL_WAKE_UPS: Final = 4
 # What one wake-up takes from one descriptor at most, so that no side starves.
 MAX_READS: Final = 16
+# So many reads are worth a poll of their own, while what they brought is in the cache.
+ENOUGH_READS: Final = 4
 # Traffic makes no cycles, control messages (construct's contexts) some hundreds a second: with
 # this many they are collected every few seconds, and memory stays flat.
 GC_THRESHOLD: Final = 2_000
@@ -83,13 +86,13 @@ class Drain:
         if self._full >= FULL_WAKE_UPS:
             self._reads, self._full = min(self._reads * 2, self._most), 0
 
-    def run(self, read: Callable[[float], bool], now: float) -> bool:
-        """Call `read` until it has nothing more, or its turn is over; False: there was nothing."""
+    def run(self, read: Callable[[float], bool], now: float) -> int:
+        """Call `read` until it has nothing more, or its turn is over; return how often it had."""
         done = 0
         while done < self._reads and read(now):
             done += 1
         self.found(done)
-        return done > 0
+        return done
 
 
 class Timer:
@@ -128,7 +131,9 @@ class Daemon:
         self._stop = asyncio.Event()
         self._measuring: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
-        self.timer = Timer(self.loop, self.guard(self.wake))
+        self._read_at: float | None = None  # what was read then waits for its poll
+        self._turn = self.guard(self.wake)
+        self.timer = Timer(self.loop, self._turn)
 
     def wake(self, now: float) -> None:
         """Poll the core and do what it says."""
@@ -204,30 +209,41 @@ class Daemon:
     def watch(self, descriptor: int, read: Callable[[float], bool], most: int = MAX_READS) -> None:
         """Call `read` while the descriptor has something, `most` times, then poll the core.
 
-        The clock is read once for a wake-up: where there is no vDSO it is a system call.
+        What else is ready is read before that, unless there were many reads.
         """
         drain = Drain(most)
-        self._watch(descriptor, lambda now: drain.run(read, now))
+        self._watch(descriptor, lambda now: drain.run(read, now), ENOUGH_READS)
 
     def watch_many(self, descriptor: int, read: Callable[[int, float], int], most: int) -> None:
-        """As `watch`; `read` is told how many reads to make, and tells how many found something."""
+        """As `watch`; `read` is told how many reads to make, and tells how many found something.
+
+        What was read is polled for at once: it lies in memory that the next read would use.
+        """
         drain = Drain(most)
 
-        def many(now: float) -> bool:
+        def many(now: float) -> int:
             count = read(drain.reads, now)
             drain.found(count)
-            return count > 0
+            return count
 
-        self._watch(descriptor, many)
+        self._watch(descriptor, many, 1)
 
-    def _watch(self, descriptor: int, read: Callable[[float], bool]) -> None:
+    def _watch(self, descriptor: int, read: Callable[[float], int], enough: int) -> None:
+        # The clock is read once for a descriptor: where there is no vDSO it is a system call.
         def ready(now: float) -> None:
-            if not read(now):
+            reads = read(now)
+            if not reads:
                 # An error, such as ECONNREFUSED from a server that is not there yet: `read` has
                 # taken it, but libuv stops watching a descriptor that had one.
                 self.loop.remove_reader(descriptor)
                 self.loop.add_reader(descriptor, on_loop)
-            self.wake(now)
+            if reads >= enough:
+                self._read_at = None
+                self.wake(now)
+                return
+            if self._read_at is None:
+                self.loop.call_soon(self._poll_read)  # before the loop looks for more
+            self._read_at = now
 
         guarded = self.guard(ready)
 
@@ -235,6 +251,13 @@ class Daemon:
             guarded(clock())
 
         self.loop.add_reader(descriptor, on_loop)
+
+    def _poll_read(self) -> None:
+        """Poll for what was read in this turn of the loop, unless that has been done."""
+        now = self._read_at
+        if now is not None:
+            self._read_at = None
+            self._turn(now)
 
     def guard(self, step: Callable[[float], None]) -> Callable[[float], None]:
         """Wrap a callback of the loop: what escapes it ends the daemon with its sentence."""
