@@ -1,7 +1,7 @@
 """What a report says of the bulk that has arrived over a link."""
 
 from wrrtun.core.arrivals import Arrivals
-from wrrtun.core.messages import LinkReport
+from wrrtun.core.reports import LinkReport
 
 
 def test_a_report_has_every_sample_while_they_are_few_and_the_totals_of_the_newest() -> None:

@@ -14,13 +14,11 @@ from wrrtun.core.messages import (
     Cookie,
     Hello,
     Init,
-    LinkReport,
     LinksAck,
     Marker,
     Nack,
     Probe,
     ProbeReply,
-    Report,
     Response,
     Welcome,
     encode_control,
@@ -32,6 +30,7 @@ from wrrtun.core.messages import (
     parse_welcome,
 )
 from wrrtun.core.offers import LinkOffer, LinkRole, LinkTable
+from wrrtun.core.reports import LinkReport, Report
 from wrrtun.core.size_messages import SizeProbe, SizeReply
 
 U8, U16, U32, U40, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 40, 64))

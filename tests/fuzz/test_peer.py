@@ -15,15 +15,14 @@ from tests.sim.world import World
 from wrrtun.core.errors import Drop
 from wrrtun.core.messages import (
     ControlMessage,
-    LinkReport,
     Marker,
     Nack,
     Probe,
     ProbeReply,
-    Report,
     encode_control,
 )
 from wrrtun.core.offers import LinkOffer
+from wrrtun.core.reports import LinkReport, Report
 from wrrtun.core.vnet import VNET
 from wrrtun.core.wire import CONTINUES, PARTIAL, SEQ_MASK, Kind
 

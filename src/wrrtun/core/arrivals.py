@@ -7,8 +7,7 @@ a few of them, evenly spaced, and the totals that belong to the newest.
 from collections import deque
 from typing import Final
 
-from .messages import LinkReport
-from .samples import MAX_REPORT_SAMPLES
+from .reports import MAX_REPORT_SAMPLES, LinkReport
 
 # More than a report's interval brings; a bound for when no report can be sent.
 MAX_NOTES: Final = 4096

@@ -6,7 +6,7 @@ Reports name seqs in the order in which they left, so runs are forgotten from th
 from collections import deque
 from typing import NamedTuple
 
-from .samples import Samples
+from .reports import Samples
 from .wire import seq_distance
 
 

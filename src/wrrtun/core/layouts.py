@@ -2,8 +2,8 @@
 
 INIT, RESPONSE and COOKIE start with the 8-byte wire header (kind, link 15, session 0, seq 0) and
 end in MACs, which are not here (cookie.py). HELLO and WELCOME are the sealed payloads of INIT and
-RESPONSE. The others follow the kind byte of a CONTROL datagram's plaintext. All numbers are
-big-endian. What the fields mean is said in messages.py.
+RESPONSE. The others follow the kind byte of a CONTROL datagram's plaintext (reports: reports.py).
+All numbers are big-endian. What the fields mean is said in messages.py.
 """
 
 from collections.abc import Mapping
@@ -163,26 +163,6 @@ PROBE_REPLY: Final = Layout(
         "received_us" / Int64ub,
         "received_datagrams" / Int64ub,
         "token" / _TOKEN,
-    ),
-    Drop.BAD_MESSAGE,
-)
-REPORT: Final = Layout(
-    Struct(
-        "stalled" / Int8ub,
-        "links"
-        / PrefixedArray(
-            Int8ub,
-            Struct(
-                "link" / Int8ub,
-                "bulk_datagrams" / Int64ub,
-                "wire_bytes" / Int64ub,
-                "floor" / _SEQ,
-                "quiet_ms" / Int16ub,
-                # The newest as it is, each earlier one by its distance from the one after it.
-                "newest" / PrefixedArray(Int8ub, Sequence(_SEQ, Int64ub)),
-                "earlier" / PrefixedArray(Int8ub, Sequence(Int16ub, BytesInteger(3))),
-            ),
-        ),
     ),
     Drop.BAD_MESSAGE,
 )

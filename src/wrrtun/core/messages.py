@@ -17,9 +17,8 @@ from . import layouts
 from .errors import Drop, PeerError
 from .layouts import Layout
 from .offers import LinkTable
-from .samples import read_samples, sample_fields
+from .reports import Report, encode_report, parse_report
 from .size_messages import SizeProbe, SizeReply
-from .wire import MAX_LINKS
 
 PROTOCOL_VERSION: Final = 2
 MAX_NACK_RANGES: Final = 64
@@ -127,34 +126,6 @@ class ProbeReply:
 
 
 @dataclass(frozen=True)
-class LinkReport:
-    """What arrived over one link so far, its floor, and up to 8 (seq, arrival_us) of late.
-
-    The counts are of the moment when the last sample arrived. Samples are in the order of their
-    arrival; those that lie more than 65 535 seqs or 16 s before the next are left out. `quiet_ms`
-    is the time since anything authentic came over the link, 65 535 if that is longer.
-    """
-
-    link: int
-    bulk_datagrams: int
-    wire_bytes: int
-    floor: int
-    quiet_ms: int
-    samples: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What arrived. A link takes 26 to 74 bytes.
-
-    `stalled`: the receiver came late to its sockets, so arrival times may be wrong.
-    """
-
-    links: tuple[LinkReport, ...]
-    stalled: bool = False
-
-
-@dataclass(frozen=True)
 class Nack:
     """Bulk seqs known to be lost: up to 64 times (first, count), counts from 1 to 65 535."""
 
@@ -226,30 +197,21 @@ def parse_welcome(data: bytes) -> Welcome:
 
 def encode_control(message: ControlMessage) -> bytes:
     """Write a control message; values that do not fit raise ValueError or struct.error."""
-    kind, layout = _KINDS[type(message)]
-    fields: dict[str, Any] = vars(message)
     if isinstance(message, Report):
-        links = [vars(link) | sample_fields(link.samples) for link in message.links]
-        fields = {"stalled": message.stalled, "links": links}
-    elif isinstance(message, LinkTable):
-        fields = message.fields()
+        return _REPORT + encode_report(message)
+    kind, layout = _KINDS[type(message)]
+    fields = message.fields() if isinstance(message, LinkTable) else vars(message)
     return kind + layout.build(fields)
 
 
 def parse_control(data: bytes) -> ControlMessage:
     """Read the plaintext of a control datagram, or raise PeerError."""
-    _require(data[:1] in _CONTROL, Drop.BAD_MESSAGE, "no control message that we know")
-    layout, _, make = _CONTROL[data[:1]]
+    kind = data[:1]
+    if kind == _REPORT:
+        return parse_report(data[1:])
+    _require(kind in _CONTROL, Drop.BAD_MESSAGE, "no control message that we know")
+    layout, _, make = _CONTROL[kind]
     return make(**layout.parse(data[1:]))
-
-
-def _make_report(stalled: int, links: list[Any]) -> Report:
-    reports = []
-    for link in links:
-        _require(link.link < MAX_LINKS, Drop.BAD_MESSAGE, f"link {link.link}")
-        counts = link.link, link.bulk_datagrams, link.wire_bytes, link.floor, link.quiet_ms
-        reports.append(LinkReport(*counts, read_samples(link.newest, link.earlier)))
-    return Report(tuple(reports), bool(stalled))
 
 
 def _make_nack(ranges: list[list[int]]) -> Nack:
@@ -267,11 +229,11 @@ def _require(condition: bool, refusal: Drop, detail: str) -> None:
         raise PeerError(refusal, detail)
 
 
-# The kind byte, what follows it, the class, and how it is made from the fields.
+_REPORT: Final = b"\3"
+# All others: the kind byte, what follows it, the class, and how it is made from the fields.
 _CONTROL: Final[dict[bytes, tuple[Layout, type, Callable[..., ControlMessage]]]] = {
     b"\1": (layouts.PROBE, Probe, Probe),
     b"\2": (layouts.PROBE_REPLY, ProbeReply, ProbeReply),
-    b"\3": (layouts.REPORT, Report, _make_report),
     b"\4": (layouts.NACK, Nack, _make_nack),
     b"\5": (layouts.MARKER, Marker, Marker),
     b"\6": (layouts.BYE, Bye, Bye),

@@ -5,9 +5,9 @@ from typing import Final
 from .bond import Bond
 from .events import RateChanged
 from .member import Member
-from .messages import Report
 from .outbound import Outbound
 from .output import Outbox
+from .reports import Report
 
 # A change that is worth a line in the log.
 NOTABLE: Final = 1.5

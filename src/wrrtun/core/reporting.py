@@ -7,7 +7,8 @@ from typing import Final
 from .bond import Bond
 from .inbound import Inbound
 from .member import Member
-from .messages import ControlMessage, Report
+from .messages import ControlMessage
+from .reports import Report
 
 # Every 50 ms would cost a tenth on a line that changes each second. On a slow way back they may
 # take a small share of it.

@@ -21,7 +21,6 @@ from .messages import (
     Nack,
     Probe,
     ProbeReply,
-    Report,
     encode_control,
     parse_control,
 )
@@ -31,6 +30,7 @@ from .output import Outbox
 from .paths import NO_TOKEN, Path
 from .rates import Rates
 from .reporting import Reporting
+from .reports import Report
 from .session import Session
 from .settings import TunnelSettings
 from .sharing import TableShare
