@@ -1,6 +1,6 @@
 """How often one wake-up reads."""
 
-from wrrtun.loop import Drain
+from wrrtun.drain import Drain
 
 
 class Source:
@@ -31,7 +31,17 @@ def test_a_flood_is_read_in_ever_longer_turns_and_a_lone_frame_singly() -> None:
     assert source.wake_up(3) == 4  # and an empty look, which ends the long turns
     assert [source.wake_up(3) for _ in range(4)] == [3, 3, 3, 3]
     assert source.wake_up(1) == 2
-    assert [source.wake_up(1) for _ in range(5)] == [1, 1, 1, 1, 2]
+    assert [source.wake_up(1) for _ in range(9)] == [1] * 8 + [2]
+
+
+def test_looking_for_more_in_vain_is_done_ever_more_rarely() -> None:
+    source = Source(Drain(most=16))
+    looks = [source.wake_up(1) for _ in range(4 + 8 + 16 + 32 + 64 + 64 + 6)]
+    waits = [0, 4, 8, 16, 32, 64, 64]
+    assert [at for at, count in enumerate(looks) if count == 2] == [
+        sum(waits[: index + 2]) + index for index in range(6)
+    ]
+    assert [source.wake_up(1000) for _ in range(100)].count(16) > 20
 
 
 def test_a_wake_up_that_finds_nothing_says_so() -> None:

@@ -20,6 +20,7 @@ from .clocks import WallClock, clock
 from .config import LogFormat, Role, WatchConfig
 from .core.errors import WrrtunError
 from .core.output import Transmit
+from .drain import Drain
 from .linux.tap import TapGoneError
 from .status import Snapshot
 from .watch import journal
@@ -27,7 +28,6 @@ from .watch.observer import Observer
 
 log = logging.getLogger("wrrtun")
 
-FULL_WAKE_UPS: Final = 4
 # What one wake-up takes from one descriptor at most, so that no side starves.
 MAX_READS: Final = 16
 # So many reads are worth a poll of their own, while what they brought is in the cache.
@@ -58,41 +58,6 @@ def was_held_up(transmits: list[Transmit], polled_at: float) -> bool:
     if sum(len(one.data) for one in transmits) < LONG_BYTES:
         return False
     return clock() - polled_at > HELD_UP_SECONDS
-
-
-class Drain:
-    """How often to read in one wake-up: as often as it paid the last time, now and then twice that.
-
-    An empty read costs as much as a wake-up, so it is worth avoiding; but reading singly what
-    comes in floods costs a wake-up each.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._reads = 1
-        self._full = 0  # wake-ups in a row that found as much as they looked for
-
-    @property
-    def reads(self) -> int:
-        """How often to read this time."""
-        return self._reads
-
-    def found(self, count: int) -> None:
-        """Hear how many of the reads brought something."""
-        if count < self._reads:
-            self._reads, self._full = max(1, count), 0
-            return
-        self._full += 1
-        if self._full >= FULL_WAKE_UPS:
-            self._reads, self._full = min(self._reads * 2, self._most), 0
-
-    def run(self, read: Callable[[float], bool], now: float) -> int:
-        """Call `read` until it has nothing more, or its turn is over; return how often it had."""
-        done = 0
-        while done < self._reads and read(now):
-            done += 1
-        self.found(done)
-        return done
 
 
 class Timer:

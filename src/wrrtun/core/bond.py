@@ -55,6 +55,7 @@ class Bond:
         self._carrying = fit or usual or metered or backup or stalled
         self.spare = metered if usual else []
         for member in self._members.values():
+            member.link.share_probes(len(self._members))
             member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
         trusted = [one for one in self._carrying if not one.suspect]
         self.trusted = trusted if 0 < len(trusted) < len(self._carrying) else self._carrying

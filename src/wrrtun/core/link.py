@@ -12,7 +12,9 @@ from .link_state import CARRYING, HEARING, MOVES, LinkState, Signal
 from .path_mtu import PathMtu
 from .probing import (
     ANSWERS_TO_RETURN,
+    FLOWING_INTERVAL_SECONDS,
     IDLE_INTERVAL_SECONDS,
+    MOST_PROBES_PER_SECOND,
     RESTING_INTERVAL_SECONDS,
     Prober,
     Trust,
@@ -167,10 +169,10 @@ class Link:
 
     def check(self, now: float, flowing: bool) -> LinkChanged | None:
         """Judge the link; `flowing`: bulk is under way in either direction of the tunnel."""
-        limit = self._silence_limit(flowing)
         timeout = self.round_trip.timeout
         since = self._prober.unanswered_since(timeout, now)
         if since is not None:
+            limit = self._silence_limit(flowing)
             if now - self.heard_at >= limit:
                 return self._signal(Signal.SILENT, f"silent for {now - self.heard_at:.1f} s", now)
             if now - since >= limit + timeout:
@@ -185,6 +187,11 @@ class Link:
     def rest(self, resting: bool) -> None:
         """Probe a link that stands by ever so rarely, for its bytes may cost money."""
         self._prober.idle_interval = RESTING_INTERVAL_SECONDS if resting else IDLE_INTERVAL_SECONDS
+
+    def share_probes(self, links: int) -> None:
+        """Probe the more rarely, the more links there are: each probe and answer costs CPU."""
+        interval = max(FLOWING_INTERVAL_SECONDS, links / MOST_PROBES_PER_SECOND)
+        self._prober.flowing_interval = interval
 
     def probe_due(self, now: float, flowing: bool) -> bool:
         """Tell whether to send a probe now."""

@@ -6,6 +6,8 @@ from typing import Final
 START_SECONDS: Final = 0.2
 START_INTERVAL_SECONDS: Final = 0.02
 FLOWING_INTERVAL_SECONDS: Final = 0.1
+# Over all links, at each end: with eight, reports say enough of each between two probes.
+MOST_PROBES_PER_SECOND: Final = 40
 IDLE_INTERVAL_SECONDS: Final = 1.0
 # A metered or backup link that carries nothing: often enough for NAT to remember it, and some 60 MB
 # in a month, both ends and the answers included.
@@ -35,6 +37,7 @@ class Prober:
     def __init__(self, now: float) -> None:
         self.answers_in_row = 0
         self.idle_interval = IDLE_INTERVAL_SECONDS
+        self.flowing_interval = FLOWING_INTERVAL_SECONDS
         self._first_at: float | None = None
         self._sent_at = now - IDLE_INTERVAL_SECONDS  # the first is due at once
         self._next_id = 0
@@ -77,6 +80,8 @@ class Prober:
 
     def unanswered_since(self, timeout_seconds: float, now: float) -> float | None:
         """Say since when probes go unanswered; None while fewer than three have timed out."""
+        if len(self._outstanding) < ENOUGH_UNANSWERED:
+            return None
         overdue = [
             asked.sent_at
             for asked in self._outstanding.values()
@@ -90,7 +95,7 @@ class Prober:
             return self._sent_at + self._down_interval
         if self._first_at is None or now - self._first_at < START_SECONDS:
             return self._sent_at + START_INTERVAL_SECONDS
-        return self._sent_at + (FLOWING_INTERVAL_SECONDS if flowing else self.idle_interval)
+        return self._sent_at + (self.flowing_interval if flowing else self.idle_interval)
 
     def slow_down(self, now: float) -> None:
         """Probe a link that has just gone down: soon, then ever less often."""

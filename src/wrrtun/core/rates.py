@@ -1,5 +1,6 @@
 """The rates of all links of a tunnel: reports in, paces and weights out."""
 
+from math import inf
 from typing import Final
 
 from .bond import Bond
@@ -15,6 +16,8 @@ NOTABLE: Final = 1.5
 WEIGHT_TOLERANCE: Final = 0.02
 # Of what a line that fell has under way, at once: 64 datagrams are 0.2 s of 4 Mbit/s.
 MOST_COPIES: Final = 64
+# A report has had everything looked at; while little is sent, time makes little due.
+LOOK_SECONDS: Final = 0.02
 
 
 class Rates:
@@ -26,6 +29,8 @@ class Rates:
         self._outbound = outbound
         self._outbox = outbox
         self._noted: dict[int, float] = {}
+        self._looked_at = -inf
+        self._due = -inf
 
     def on_report(self, report: Report, now: float) -> None:
         """Learn what the other end says of what this one sends."""
@@ -47,8 +52,14 @@ class Rates:
         for member in self._bond:
             member.finder.on_stall(now)
 
-    def tick(self, now: float) -> float:
-        """Do what time makes due; return when to come back."""
+    def look(self, now: float) -> float:
+        """Do what time makes due, unless that has just been done; return when to come back."""
+        if now >= min(self._due, self._looked_at + LOOK_SECONDS):
+            self.tick(now)
+        return self._due
+
+    def tick(self, now: float) -> None:
+        """Do what time makes due."""
         due = now + 1.0
         asking = any(member.finder.asking for member in self._bond)
         backlog = len(self._outbound.queue) > 0
@@ -65,7 +76,7 @@ class Rates:
                 due = min(due, finder.deadline)
             self._note(member)
         self._weigh()
-        return due
+        self._due, self._looked_at = due, now
 
     def _weigh(self) -> None:
         """Give each link its rate for a weight, once a rate is known."""

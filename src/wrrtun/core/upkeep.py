@@ -40,6 +40,7 @@ from .suspicion import Suspicion
 
 MAX_KBITS: Final = 0xFFFF_FFFF
 MAINTENANCE_SECONDS: Final = 0.025
+JUDGEMENT_SECONDS: Final = 0.1  # of what changes in seconds
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
 # A process that comes later than this finds in its sockets what it would else call missing: it
 # first reads them all.
@@ -81,6 +82,7 @@ class Upkeep:
         self._suspicion = Suspicion(bond)
         self._fitness = Fitness(bond)
         self._reading = False
+        self._judge_at = now
 
     def on_stall(self, now: float) -> None:
         """Note that this end has just come late to its sockets."""
@@ -199,6 +201,7 @@ class Upkeep:
             return
         self._outbox.note(event)
         self._bond.refresh()
+        self._judge_at = now
         member = self._bond.get(event.link)
         if not isinstance(event, LinkChanged) or member is None:
             return
@@ -240,37 +243,38 @@ class Upkeep:
             self.due_at = now + READING_SECONDS
             return
         self._reading = False
-        received = now - self._inbound.bulk_received_at < FLOWING_SECONDS
-        flowing = received or now - self._outbound.bulk_sent_at < FLOWING_SECONDS
+        inbound, outbound = self._inbound, self._outbound
+        received = now - inbound.bulk_received_at < FLOWING_SECONDS
+        flowing = received or now - outbound.bulk_sent_at < FLOWING_SECONDS
         for member in self._bond:
             resting = member.resting(now)
             member.link.rest(resting)
             self.note(member.link.check(now, flowing and not resting), now)
             if member.link.probe_due(now, flowing and not resting):
                 self.probe(member, now)
-        sent_at, received_at = self._outbound.bulk_sent_at, self._inbound.bulk_received_at
-        for member in self._suspicion.look(received_at, sent_at, now):
+        for member in self._suspicion.look(inbound.bulk_received_at, outbound.bulk_sent_at, now):
             self._express_again(member, now)
-        for change in self._fitness.judge(now):
-            self.note(change, now)
+        judging = now >= self._judge_at
+        if judging:
+            self._judge_at = now + JUDGEMENT_SECONDS
+            for change in self._fitness.judge(now):
+                self.note(change, now)
         self._mark(now)
         # While reports are missing, the other end may need to hear whom its own do not reach by.
         doubtful = self._bond.trusted is not self._bond.carrying()
         if (received or doubtful) and now >= self.reporting.due_at:
             self.reporting.report(now)
-        table = self._share.due(now)
-        if table is not None:
+        if (table := self._share.due(now)) is not None:
             self._tell(table, now)
-        self._inbound.update_hold(now)
-        rates_due = self._rates.tick(now)
-        self._outbound.resize(now)
-        due = [
-            member.link.deadline(now, flowing and not member.resting(now))
-            for member in self._bond
-            if member.path
-        ]
-        due.append(now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS))
-        due += [rates_due, self.sizes.tick(now)]
+        if received or judging:
+            inbound.update_hold(now)
+        rates_due = self._rates.look(now)
+        outbound.resize(now)
+        pause = MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS
+        due = [now + pause, rates_due, self.sizes.tick(now)]
+        for member in self._bond:
+            if member.path:
+                due.append(member.link.deadline(now, flowing and not member.resting(now)))
         if received:
             due.append(self.reporting.due_at)
         self.due_at = max(min(due), now + 0.001)
