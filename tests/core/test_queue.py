@@ -259,14 +259,27 @@ def test_the_bytes_are_those_of_what_is_left_and_stay_within_the_limit(
         assert queue.size_bytes <= limit_bytes or len(left) == 1 or not any(left[1:])
 
 
-def test_a_limit_that_was_known_falls_by_half_in_a_second_and_a_guess_at_once() -> None:
-    queue: BulkQueue[Train] = BulkQueue(4000)
-    queue.bound(4000, 1.0, known=False)
-    queue.bound(1000, 1.1, known=True)
-    assert queue.limit_bytes == 1000
-    queue.bound(100, 2.1, known=True)
-    assert queue.limit_bytes == 500
-    queue.bound(100, 3.1, known=True)
-    assert queue.limit_bytes == 250
-    queue.bound(900, 3.2, known=True)
-    assert queue.limit_bytes == 900
+def test_what_must_not_be_lost_has_twice_the_room() -> None:
+    queue: BulkQueue[Train] = BulkQueue(limit_bytes=1000)
+    assert queue.push(Train(900), now=1.0)
+    assert not queue.push(Train(200), now=1.0)
+    assert queue.push(Train(200), now=1.0, keep=True)
+    assert queue.push(Train(900), now=1.0, keep=True)
+    assert not queue.push(Train(1), now=1.0, keep=True)
+    assert queue.refused == 2
+
+
+def test_codel_drops_what_is_behind_an_item_that_must_not_be_lost() -> None:
+    queue: BulkQueue[Train] = BulkQueue(1_000_000, target_seconds=0.005)
+    for number in range(40):
+        queue.push(Train(1500, number), now=1.0, keep=number in (0, 2, 3))
+    dropped = []
+    for tick in range(40):
+        now = 1.0 + 0.020 * tick
+        while queue and queue.drop_decision(now):
+            dropped.append(queue.pop().number)
+        if tick in (0, 6, 7, 8, 9, 10):
+            queue.pop()
+    assert dropped[:1] == [1]
+    assert not {0, 2, 3} & set(dropped)
+    assert len(dropped) > 3

@@ -223,7 +223,7 @@ def test_small_datagrams_behind_bulk_of_their_flow_stay_behind_it() -> None:
 def test_of_a_stretch_the_queue_takes_what_it_has_room_for_and_the_rest_is_counted() -> None:
     outbound, _, session, member = ends()
     member.set_cap(1e6, 1.0)
-    outbound.queue.bound(10_000, 1.0, known=True)
+    outbound.queue.limit_bytes = 10_000
     reads = [datagram(bytes([number]) * 1000, number) for number in range(30)]
     sent = sum(len(one.data) // one.datagram_bytes for one in send(outbound, session, reads))
     waiting = outbound.queue.size_bytes // 1042

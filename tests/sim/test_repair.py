@@ -93,7 +93,7 @@ def test_what_a_line_that_fell_has_under_way_comes_over_the_other_and_is_not_los
     world.run(1.0)
     assert 10 < repairs.sent_datagrams < 64
     assert reorder.counts.lost_by_deadline + reorder.counts.lost_by_inference == before
-    assert world.tunnel("server").bond.get(1).link.loss_out < 0.01  # type: ignore[union-attr]
+    assert world.tunnel("server").bond.get(1).link.loss_out < 0.02  # type: ignore[union-attr]
     assert flow.sender.timeouts == 0
     world.run(5.0)
     assert flow.goodput(8.0, 12.0) > 0.85 * bare_sum(world, "server")

@@ -12,6 +12,7 @@ from .headers import Buffer
 from .member import Member
 from .queue import BulkQueue
 from .reads import LEAST_ALIKE, MAX_READS, Reads
+from .resent import Resent
 from .stretch import Judgement, Stretch, judge
 from .train import Train
 from .vnet import VNET
@@ -39,6 +40,7 @@ class Intake:
         self._counters = counters
         self._express = express
         self._queue = queue
+        self.resent = Resent()
         self._flows = BulkFlows()
         self._borrowed: list[Item] = []
         self._judged: dict[tuple[int, bytes], Judgement | None] = {}
@@ -84,7 +86,8 @@ class Intake:
                 self._express.add((train.frame,), train.flags, train.flags, members, now)
                 return
         self._note(flow, express and behind_bulk)
-        if self._queue.push(train, now):
+        keep = self.resent.again((train.frame,), now)
+        if self._queue.push(train, now, keep=keep):
             self._borrowed.append(train)
         else:
             self._counters.drop(Drop.QUEUE_FULL, train.count)
@@ -99,11 +102,12 @@ class Intake:
         if express and not behind_bulk and self._send_now(stretch, now):
             return
         self._note(flow, express and behind_bulk)
-        room = self._queue.room(stretch.frame_bytes, stretch.left)
+        keep = self.resent.again(stretch.frames, now)
+        room = self._queue.room(stretch.frame_bytes, stretch.left, keep=keep)
         if room < stretch.left:
             self._counters.drop(Drop.QUEUE_FULL, stretch.split(room).left)
         if room:
-            self._queue.push(stretch, now)
+            self._queue.push(stretch, now, keep=keep)
             self._borrowed.append(stretch)
 
     def _send_now(self, stretch: Stretch, now: float) -> bool:

@@ -11,7 +11,7 @@ CoDel needs the queue to be here, so it goes with paced links only.
 
 from collections import deque
 from collections.abc import Callable
-from math import inf, sqrt
+from math import sqrt
 from typing import Final, Generic, Protocol, TypeVar
 
 
@@ -28,9 +28,8 @@ Item = TypeVar("Item", bound=Sized)
 DEFAULT_INTERVAL_SECONDS: Final = 0.100
 # With no more than this behind the head, dropping it would idle the links (RFC 8289, 4.2).
 MIN_BACKLOG_BYTES: Final = 1514
-# When a link dies, TCP still has the window of all links: bounded at once by what is left, it loses
-# more than it can make good in a round trip. CoDel has it shrink in this time.
-LIMIT_HALF_LIFE_SECONDS: Final = 1.0
+# What must not be lost may fill so many times the limit.
+KEEP_LIMITS: Final = 2
 # A new spell of dropping within this many intervals of the last drop goes on at its pace.
 RESUME_INTERVALS: Final = 16
 
@@ -100,9 +99,8 @@ class BulkQueue(Generic[Item]):
         self.size_bytes = 0
         self.refused = 0  # items that found no room
         self.signals = 0  # drops or marks that CoDel asked for
-        self._items: deque[tuple[Item, int, float]] = deque()
+        self._items: deque[tuple[Item, int, float, bool]] = deque()
         self._head_bytes = 0  # what is left of the first item
-        self._bound_at = -inf
         self._codel: CoDel | None = None
         self.set_target(target_seconds, interval_seconds)
 
@@ -121,30 +119,27 @@ class BulkQueue(Generic[Item]):
             self._codel.target_seconds = target_seconds
             self._codel.interval_seconds = interval_seconds
 
-    def bound(self, limit_bytes: int, now: float, *, known: bool) -> None:
-        """Change the limit: up at once, down by half in a second at most.
+    def push(self, item: Item, now: float, *, keep: bool = False) -> bool:
+        """Add an item with the size it has now; False when there is no room for it.
 
-        Unless it is the first that is `known` to be right, after a guess.
+        `keep`: its loss would cost more than the signal is worth; there is more room for it, and
+        CoDel drops one behind it instead.
         """
-        kept = 0.5 ** ((now - self._bound_at) / LIMIT_HALF_LIFE_SECONDS)
-        self.limit_bytes = max(limit_bytes, int(self.limit_bytes * kept))
-        self._bound_at = now if known else -inf
-
-    def push(self, item: Item, now: float) -> bool:
-        """Add an item with the size it has now; False when there is no room for it."""
         size_bytes = item.size_bytes
-        if self._items and self.size_bytes + size_bytes > self.limit_bytes:
+        limit = KEEP_LIMITS * self.limit_bytes if keep else self.limit_bytes
+        if self._items and self.size_bytes + size_bytes > limit:
             self.refused += 1
             return False
         if not self._items:
             self._head_bytes = size_bytes
-        self._items.append((item, size_bytes, now))
+        self._items.append((item, size_bytes, now, keep))
         self.size_bytes += size_bytes
         return True
 
-    def room(self, size_bytes: int, count: int) -> int:
+    def room(self, size_bytes: int, count: int, *, keep: bool = False) -> int:
         """Say how many of so many frames, of one size, would find room as one item."""
-        free = (self.limit_bytes - self.size_bytes) // size_bytes
+        limit = KEEP_LIMITS * self.limit_bytes if keep else self.limit_bytes
+        free = (limit - self.size_bytes) // size_bytes
         return min(count, max(free, 0 if self._items else 1))
 
     @property
@@ -174,12 +169,12 @@ class BulkQueue(Generic[Item]):
         """Ask of each item whether it may stay, and what size it has now; return what may not."""
         items, self._items = self._items, deque()
         gone = []
-        for item, _, came_at in items:
+        for item, _, came_at, keep in items:
             if fits(item):
-                self._items.append((item, item.size_bytes, came_at))
+                self._items.append((item, item.size_bytes, came_at, keep))
             else:
                 gone.append(item)
-        self.size_bytes = sum(size for _, size, _ in self._items)
+        self.size_bytes = sum(size for _, size, _, _ in self._items)
         self._head_bytes = self._items[0][1] if self._items else 0
         return gone
 
@@ -192,7 +187,7 @@ class BulkQueue(Generic[Item]):
 
         True: mark the head and take it, or let it go (or its first frame) and ask again.
         """
-        if self._codel is None or not self._items:
+        if self._codel is None or not self._items or self._items[0][3]:
             return False
         idle = self.size_bytes - self._head_bytes <= MIN_BACKLOG_BYTES
         drop = self._codel.should_drop(self.sojourn_seconds(now), idle, now)

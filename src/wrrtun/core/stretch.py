@@ -88,6 +88,11 @@ class Stretch:
         return cls(reads.frames(start, end), judged.flags, follow)
 
     @property
+    def frames(self) -> Sequence[Buffer]:
+        """The frames still to be taken."""
+        return self._frames[self.taken :] if self.taken else self._frames
+
+    @property
     def left(self) -> int:
         """Frames still to be taken."""
         return len(self._frames) - self.taken
