@@ -242,9 +242,9 @@ def test_a_goodbye_of_the_session_before_does_not_end_the_one_after() -> None:
 
 
 def test_a_probe_of_the_session_before_does_not_keep_an_address_from_moving() -> None:
-    world = World([both(delay=0.011)], life=KeyLife(rekey_seconds=20.0, reject_seconds=40.0))
+    world = World([both(delay=0.011)], life=KeyLife(rekey_seconds=6.0, reject_seconds=40.0))
     world.sent = []
-    world.run(19.0)
+    world.run(5.0)
     held_back = [sent for sent in world.sent if sent.end == "client" and sent.kind == 3][-1]
     world.lines[0][0].cut = True
     world.run(0.9)

@@ -127,10 +127,11 @@ class Client:
     def _wants_handshake(self, now: float) -> bool:
         tunnel = self.tunnel
         session = tunnel.sessions.current
+        quiet = tunnel.upkeep.quiet
         return (
             session is None
             or session.wants_rekey(now, tunnel.settings.key_life)
-            or now - self._heard_at > SILENCE_SECONDS
+            or (not quiet.on and now - max(self._heard_at, quiet.ended_at) > SILENCE_SECONDS)
         )
 
     def _attempt(self, now: float) -> None:

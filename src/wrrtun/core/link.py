@@ -200,7 +200,7 @@ class Link:
     def deadline(self, now: float, flowing: bool) -> float:
         """Say when to come back: for the next probe, or for a verdict that silence makes due."""
         due = self._prober.due_at(flowing, now)
-        if self.state is LinkState.DOWN:
+        if self.state is LinkState.DOWN or not self._prober.may_fall():
             return due
         verdict = self.heard_at + self._silence_limit(flowing)
         return min(due, verdict) if verdict > now else due
@@ -218,6 +218,11 @@ class Link:
     def quiet_seconds(self, now: float) -> float:
         """Say how long nothing has come; very long when nothing can."""
         return CLOSED_SECONDS if self.closed else now - self.heard_at
+
+    @property
+    def asked_at(self) -> float:
+        """When the oldest probe left that is unanswered; infinity when there is none."""
+        return self._prober.asked_at
 
     # What is known. Seconds; None before the first sample. Delays are off by the difference of
     # the two ends' clocks, the same for all links.

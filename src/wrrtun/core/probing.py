@@ -1,6 +1,7 @@
 """When to probe a link, and when its answers are to be trusted again."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 START_SECONDS: Final = 0.2
@@ -9,8 +10,8 @@ FLOWING_INTERVAL_SECONDS: Final = 0.1
 # Over all links, at each end: with eight, reports say enough of each between two probes.
 MOST_PROBES_PER_SECOND: Final = 40
 IDLE_INTERVAL_SECONDS: Final = 1.0
-# A metered or backup link that carries nothing: often enough for NAT to remember it, and some 60 MB
-# in a month, both ends and the answers included.
+# A metered or backup link that carries nothing, and every link of a quiet tunnel: often enough for
+# NAT to remember it, and some 60 MB in a month, both ends and the answers included.
 RESTING_INTERVAL_SECONDS: Final = 15.0
 # A dead link is asked ever less often, and quickly again once it has answered.
 DOWN_INTERVALS_SECONDS: Final = (0.2, 1.0)
@@ -77,6 +78,16 @@ class Prober:
     def prove(self, now: float) -> None:
         """Hear by other means that what was sent until now arrives."""
         self._proven_at = now
+
+    @property
+    def asked_at(self) -> float:
+        """When the oldest probe left that may yet be answered; infinity when there is none."""
+        waiting = (asked.sent_at for asked in self._outstanding.values())
+        return next((sent_at for sent_at in waiting if sent_at > self._proven_at), inf)
+
+    def may_fall(self) -> bool:
+        """Tell whether so many probes are unanswered that time alone may bring a verdict."""
+        return len(self._outstanding) >= ENOUGH_UNANSWERED
 
     def unanswered_since(self, timeout_seconds: float, now: float) -> float | None:
         """Say since when probes go unanswered; None while fewer than three have timed out."""

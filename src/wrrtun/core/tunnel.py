@@ -163,10 +163,7 @@ class Tunnel:
     def receive(
         self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0
     ) -> bool:
-        """Take datagrams that name one of this tunnel's sessions; tell if any was authentic.
-
-        `waited`: for how many seconds they lay in the socket.
-        """
+        """Take datagrams of a session; tell if any was authentic. They lay there `waited` seconds."""
         copies = run.link == ANY_LINK and run.kind != Kind.CONTROL
         member = self.bond.on_path(path) if copies else self.bond.get(run.link)
         if member is None:
@@ -220,7 +217,8 @@ class Tunnel:
         if self.outbound.repairs:
             self._outbox.transmits += self.outbound.repairs.pull(now)
         if session is not None and (bulk or self.outbound.express):
-            if bulk and now - self.outbound.bulk_sent_at >= FLOWING_SECONDS:
+            paused = now - self.outbound.bulk_sent_at >= FLOWING_SECONDS
+            if self.upkeep.quiet.on or (bulk and paused):
                 self.upkeep.wake(now)
             self._outbox.transmits += self.outbound.pull(session, now)
         self.outbound.settle()

@@ -28,6 +28,7 @@ from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox
 from .paths import NO_TOKEN, Path
+from .quiet import Quiet
 from .rates import Rates
 from .reporting import Reporting
 from .reports import Report
@@ -42,6 +43,7 @@ MAX_KBITS: Final = 0xFFFF_FFFF
 MAINTENANCE_SECONDS: Final = 0.025
 JUDGEMENT_SECONDS: Final = 0.1  # of what changes in seconds
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
+QUIET_MAINTENANCE_SECONDS: Final = 15.0
 # A process that comes later than this finds in its sockets what it would else call missing: it
 # first reads them all.
 LATE_SECONDS: Final = 0.015
@@ -81,6 +83,7 @@ class Upkeep:
         self.reporting = Reporting(bond, inbound, self.send, now)
         self._suspicion = Suspicion(bond)
         self._fitness = Fitness(bond)
+        self.quiet = Quiet(bond, inbound, outbound, now)
         self._reading = False
         self._judge_at = now
 
@@ -246,9 +249,10 @@ class Upkeep:
         inbound, outbound = self._inbound, self._outbound
         received = now - inbound.bulk_received_at < FLOWING_SECONDS
         flowing = received or now - outbound.bulk_sent_at < FLOWING_SECONDS
+        self.quiet.look(now)
         for member in self._bond:
             resting = member.resting(now)
-            member.link.rest(resting)
+            member.link.rest(resting or (self.quiet.on and member.link.state in CARRYING))
             self.note(member.link.check(now, flowing and not resting), now)
             if member.link.probe_due(now, flowing and not resting):
                 self.probe(member, now)
@@ -264,26 +268,24 @@ class Upkeep:
         doubtful = self._bond.trusted is not self._bond.carrying()
         if (received or doubtful) and now >= self.reporting.due_at:
             self.reporting.report(now)
-        if (table := self._share.due(now)) is not None:
-            self._tell(table, now)
+        table = self._share.due(now)
+        if table is not None and (best := self._bond.fastest(now)) is not None:
+            self.send(best, table, now)
         if received or judging:
             inbound.update_hold(now)
         rates_due = self._rates.look(now)
         outbound.resize(now)
-        pause = MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS
-        due = [now + pause, rates_due, self.sizes.tick(now)]
+        due = [self.sizes.tick(now)]
         for member in self._bond:
             if member.path:
                 due.append(member.link.deadline(now, flowing and not member.resting(now)))
+        if self.quiet.on and table is None and self.quiet.asked_at() > now:
+            due.append(now + QUIET_MAINTENANCE_SECONDS)
+        else:
+            due += [now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS), rates_due]
         if received:
             due.append(self.reporting.due_at)
         self.due_at = max(min(due), now + 0.001)
-
-    def _tell(self, table: LinkTable, now: float) -> None:
-        """Send the link table over the best link; the next try takes what is best then."""
-        member = self._bond.fastest(now)
-        if member is not None:
-            self.send(member, table, now)
 
     def _mark(self, now: float) -> None:
         """Tell links that carried no bulk for a while how far the others have come."""

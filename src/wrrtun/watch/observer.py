@@ -34,6 +34,7 @@ METER_SECONDS: Final = 60.0
 SAVE_EVERY: Final = 10  # meter's turns
 KEPT_EVENTS: Final = 100
 CLOSE_SECONDS: Final = 1.0
+TELL_SECONDS: Final = 1.0
 
 log = logging.getLogger("wrrtun")
 
@@ -54,6 +55,7 @@ class Observer:
         self._page: Document | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._could_save = True
+        self._telling: asyncio.TimerHandle | None = None  # systemd what has happened
 
     async def start(self) -> None:
         """Serve the web page, read the sums, tell systemd that the daemon is ready."""
@@ -88,6 +90,8 @@ class Observer:
     async def close(self) -> None:
         """Stop serving, end the hooks, write the sums."""
         notify("STOPPING=1")
+        if self._telling is not None:
+            self._telling.cancel()
         for task in self._tasks:
             task.cancel()
         started = bool(self._tasks)
@@ -108,8 +112,13 @@ class Observer:
             peers = {peer.name: peer for peer in self._snapshot().peers}
             about = environment_of(event, hook, self._role, peers.get(event.peer))
             self._hooks.run(hook, about)
-        if hook is not None:
-            notify(f"STATUS={self._summary()}")
+        if hook is not None and self._telling is None:
+            # A server's clients may all come at once, and each summary asks for all of them.
+            self._telling = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        notify(f"STATUS={self._summary()}")
 
     def _find(self, path: str) -> "Document | None":
         from wrrtun.linux.http_server import Document  # noqa: PLC0415

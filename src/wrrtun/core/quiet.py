@@ -1,0 +1,49 @@
+"""Whether a tunnel has nothing to carry: then it is looked after ever so rarely.
+
+A server may have a thousand such clients, and a mobile line's radio would like to sleep. The first
+frame, or a probe without an answer, ends it: from then on links are probed as ever.
+"""
+
+from typing import Final
+
+from .bond import Bond
+from .inbound import Inbound
+from .link_state import CARRYING
+from .outbound import Outbound
+
+QUIET_AFTER_SECONDS: Final = 10.0
+# A probe that has waited so long for its answer wants others.
+OVERDUE_SECONDS: Final = 1.0
+
+
+class Quiet:
+    """What one tunnel has carried of late. `on`: nothing."""
+
+    def __init__(self, bond: Bond, inbound: Inbound, outbound: Outbound, now: float) -> None:
+        self.on = False
+        self.ended_at = now
+        self._bond = bond
+        self._inbound = inbound
+        self._outbound = outbound
+        self._frames = 0
+        self._carried_at = now
+
+    def look(self, now: float) -> None:
+        """Look at what was carried, and how links answer."""
+        out = self._outbound
+        frames = self._inbound.delivered_frames + out.bulk_frames + out.express.frames
+        waits = bool(out.queue) or bool(out.express)
+        if waits or frames != self._frames:
+            self._frames, self._carried_at = frames, now
+        before, asked_at = self.on, self.asked_at()
+        self.on = now - self._carried_at >= QUIET_AFTER_SECONDS and now - asked_at < OVERDUE_SECONDS
+        if before and not self.on:
+            self.ended_at = now
+
+    def asked_at(self) -> float:
+        """Say when the oldest probe left that a link which carries has not answered.
+
+        Infinity when there is none; minus infinity when no link carries.
+        """
+        links = (member.link for member in self._bond if member.link.state in CARRYING)
+        return min((link.asked_at for link in links), default=float("-inf"))

@@ -1,0 +1,77 @@
+"""A tunnel with nothing to carry is looked after rarely, and none the less kept."""
+
+from tests.sim.lines import both
+from tests.sim.test_links import cut, mend
+from tests.sim.world import World
+
+
+def quiet_world(seed: int = 1) -> World:
+    """Two lines, and nobody who has sent anything for 20 seconds."""
+    world = World([both(delay=0.011, rate=10e6), both(delay=0.060, rate=3e6)], seed=seed)
+    world.run(20.0)
+    assert world.client.tunnel.upkeep.quiet.on
+    assert world.tunnel("server").upkeep.quiet.on
+    return world
+
+
+def test_a_quiet_tunnel_sends_a_few_datagrams_a_minute() -> None:
+    world = quiet_world()
+    world.sent = []
+    world.run(60.0)
+    # For each link, end and 15 s a probe and an answer.
+    assert len(world.sent) <= 2 * 2 * 2 * 5
+    assert world.client.tunnel.rekeys == 0
+    assert [world.state("client", link) for link in (0, 1)] == ["up", "up"]
+
+
+def test_a_quiet_tunnel_gets_new_keys_in_time() -> None:
+    world = quiet_world()
+    world.run(220.0)
+    assert world.client.tunnel.rekeys == 1
+    assert world.client.tunnel.usable(world.now)
+
+
+def test_the_first_frames_after_a_quiet_hour_go_at_once_and_wake_who_sends_them() -> None:
+    world = quiet_world()
+    world.run(3600.0)
+    rekeys = world.client.tunnel.rekeys
+    world.send("client", 1, express=True)
+    world.run(0.1)
+    world.send("server", 2, express=True)
+    world.run(0.1)
+    assert (world.numbers("server"), world.numbers("client")) == ([1], [2])
+    world.run(2.0)
+    assert not world.client.tunnel.upkeep.quiet.on
+    assert not world.tunnel("server").upkeep.quiet.on
+    assert world.client.tunnel.rekeys - rekeys <= 1  # a rekey may be due just then
+
+
+def test_a_line_that_dies_while_all_is_quiet_is_missed_at_the_next_probe() -> None:
+    world = quiet_world()
+    cut(world, 0)
+    world.run(15.0 + 5.0)
+    assert world.state("client", 0) == "down"
+    assert world.state("client", 1) == "up"
+    mend(world, 0)
+    world.run(5.0)
+    assert world.state("client", 0) == "up"
+
+
+def test_a_line_that_died_in_the_quiet_is_left_soon_once_there_is_something_to_send() -> None:
+    world = quiet_world()
+    world.run(0.5)
+    cut(world, 0)
+    for number in range(60):
+        world.send("client", number, express=True)
+        world.run(0.1)
+    arrived = world.numbers("server")
+    assert set(range(40, 60)) <= set(arrived)
+    assert world.client.tunnel.rekeys == 0
+
+
+def test_a_server_that_lost_its_memory_in_the_quiet_is_found_out_at_the_next_probe() -> None:
+    world = quiet_world()
+    world.server = world.make_server()
+    world.run(15.0 + 6.0)
+    assert world.client.tunnel.usable(world.now)
+    assert world.tunnel("server").usable(world.now)
