@@ -22,9 +22,7 @@ SERVER_INSIDE: Final = "10.8.0.1"
 READY_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.1
 
-_COMMON: Final = (
-    *("--dev-type", "tap", "--data-ciphers", "AES-256-GCM", "--verb", "1", "--disable-dco"),
-)
+_COMMON: Final = (*("--dev-type", "tap", "--verb", "1", "--disable-dco"),)
 
 Transport = Literal["udp", "tcp"]
 
@@ -40,7 +38,12 @@ class OpenVpn:
 
 @contextlib.contextmanager
 def openvpn(
-    lab: Lab, line: LabLine | None = None, transport: Transport = "udp", *, addressed: bool = True
+    lab: Lab,
+    line: LabLine | None = None,
+    transport: Transport = "udp",
+    *,
+    addressed: bool = True,
+    cipher: str = "AES-256-GCM",
 ) -> Iterator[OpenVpn]:
     """Run an OpenVPN between client and server over a line, or over the client's preferred one.
 
@@ -56,6 +59,7 @@ def openvpn(
 
         def end(role: str, peer: str, inside: str, options: Sequence[str]) -> Process:
             argv = ["openvpn", *_COMMON, "--dev", device, "--port", port, *options]
+            argv += ["--data-ciphers", cipher]
             argv += ["--ifconfig", inside, "255.255.255.0"] if addressed else []
             argv += ["--cert", str(room / f"{role}.crt"), "--key", str(room / f"{role}.key")]
             argv += ["--peer-fingerprint", fingerprint[peer]]

@@ -24,6 +24,7 @@ class Process(Held):
 
     def __init__(self, namespace: Namespace, argv: Sequence[str], log: Path) -> None:
         self.namespace = namespace
+        self.stop_seconds = STOP_SECONDS
         module = argv.index("-m") + 1 if "-m" in argv else 0
         self.name = " ".join(argv[module : module + 2]) if module else Path(argv[0]).name
         self._log = log
@@ -73,11 +74,11 @@ class Process(Held):
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Send a signal, wait, return the exit code (negative: killed by that signal).
 
-        ProcessError when it still runs STOP_SECONDS later; it is killed then.
+        ProcessError when it still runs `stop_seconds` later; it is killed then.
         """
-        if not end(self._process, STOP_SECONDS, signal_number):
+        if not end(self._process, self.stop_seconds, signal_number):
             raise ProcessError(
-                f"{self.name} did not end within {STOP_SECONDS:.0f} s of signal "
+                f"{self.name} did not end within {self.stop_seconds:.0f} s of signal "
                 f"{signal_number}, it said:\n{self.output()[-2000:]}"
             )
         returncode: int = self._process.returncode

@@ -33,7 +33,7 @@ def rivals(
     with unshaped(lines) as lab, contextlib.ExitStack() as stack:
         links = [f"line{LETTERS[number]}:{given}" for number in range(lines)]
         ours = stack.enter_context(tunnel.tunnel(lab, links, ("--cipher", cipher)))
-        theirs = stack.enter_context(openvpn.openvpn(lab))
+        theirs = stack.enter_context(openvpn.openvpn(lab, cipher=cipher.upper()))
         yield (
             lab,
             (

@@ -68,6 +68,7 @@ class Tunnel:
 
     client: Daemon
     server: Daemon
+    server_key: str  # public
 
 
 @contextlib.contextmanager
@@ -77,12 +78,13 @@ def tunnel(
     client_options: Sequence[str] = (),
     server_options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    ready_seconds: float = READY_SECONDS,
 ) -> Iterator[Tunnel]:
     """Run a tunnel over `links` (options as `wrrtun client --link` takes them) until the end.
 
     `environment` is added to that of both daemons.
 
-    Raises ProcessError when it is not up within READY_SECONDS, with what the daemons said.
+    Raises ProcessError when it is not up within `ready_seconds`, with what the daemons said.
     """
     with tempfile.TemporaryDirectory(prefix="wrrtun-") as name, contextlib.ExitStack() as stack:
         room = Path(name)
@@ -102,7 +104,7 @@ def tunnel(
             *server_options,
         )
         # A client that is refused tries again only seconds later: that is not what we measure.
-        server.wait_until(server.answers, "there", READY_SECONDS, POLL_SECONDS)
+        server.wait_until(server.answers, "there", ready_seconds, POLL_SECONDS)
         client = daemon(
             lab.client,
             "client",
@@ -112,8 +114,8 @@ def tunnel(
             *client_options,
         )
         for end in (server, client):
-            end.wait_until(end.is_up, "up", READY_SECONDS, POLL_SECONDS)
-        yield Tunnel(client, server)
+            end.wait_until(end.is_up, "up", ready_seconds, POLL_SECONDS)
+        yield Tunnel(client, server, public["server"])
 
 
 def _make_key(path: Path) -> str:

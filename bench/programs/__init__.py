@@ -4,6 +4,8 @@ web_server    files of any size over HTTP
 page_client   a browser, as far as the network sees it
 voice_end     one end of a telephone call
 quic_end      one end of a transfer over QUIC
+flood         datagrams as fast as one thread can
+crowd         many idle clients of one wrrtun server
 
 They import as little as they can: inside user-mode Linux that takes longer than anything else.
 """
