@@ -7,7 +7,7 @@ frame, or a probe without an answer, ends it: from then on links are probed as e
 from typing import Final
 
 from .bond import Bond
-from .inbound import Inbound
+from .inbound import FLOWING_SECONDS, Inbound
 from .link_state import CARRYING
 from .outbound import Outbound
 
@@ -39,6 +39,11 @@ class Quiet:
         self.on = now - self._carried_at >= QUIET_AFTER_SECONDS and now - asked_at < OVERDUE_SECONDS
         if before and not self.on:
             self.ended_at = now
+
+    def ends(self, now: float) -> bool:
+        """Tell whether what is to be sent now is the first after a pause."""
+        out = self._outbound
+        return self.on or (bool(out.queue) and now - out.bulk_sent_at >= FLOWING_SECONDS)
 
     def asked_at(self) -> float:
         """Say when the oldest probe left that a link which carries has not answered.

@@ -14,7 +14,7 @@ from .bond import Bond
 from .counters import Counters
 from .errors import Drop
 from .events import Event, SessionDown, SessionUp
-from .inbound import FLOWING_SECONDS, Inbound
+from .inbound import Inbound
 from .member import Member
 from .messages import Bye, ProbeReply
 from .offers import LinkTable, sending_weight
@@ -163,7 +163,7 @@ class Tunnel:
     def receive(
         self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0
     ) -> bool:
-        """Take datagrams of a session; tell if any was authentic. They lay there `waited` seconds."""
+        """Take datagrams of a session that waited so many seconds; tell if any was authentic."""
         copies = run.link == ANY_LINK and run.kind != Kind.CONTROL
         member = self.bond.on_path(path) if copies else self.bond.get(run.link)
         if member is None:
@@ -217,8 +217,7 @@ class Tunnel:
         if self.outbound.repairs:
             self._outbox.transmits += self.outbound.repairs.pull(now)
         if session is not None and (bulk or self.outbound.express):
-            paused = now - self.outbound.bulk_sent_at >= FLOWING_SECONDS
-            if self.upkeep.quiet.on or (bulk and paused):
+            if self.upkeep.quiet.ends(now):
                 self.upkeep.wake(now)
             self._outbox.transmits += self.outbound.pull(session, now)
         self.outbound.settle()
