@@ -21,7 +21,8 @@ from wrrtun.core.seal import Suite
 from wrrtun.core.settings import UDP_IPV4_BYTES, TunnelSettings, tunnel_mtu
 from wrrtun.keys import parse_key, parse_public_key
 from wrrtun.linux.udp import ClientSocket
-from wrrtun.loop import clock, draw
+from wrrtun.clocks import clock
+from wrrtun.loop import draw
 
 PAUSE_SECONDS: Final = 0.02  # between one's first handshake and the next one's
 LINKS: Final = (LinkOffer(0, 1.0, 1.0, 0, 0),)

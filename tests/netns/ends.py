@@ -144,7 +144,7 @@ class Ends(Held):
     def tunnel(self, *client_options: str, **client: Any) -> Tunnel:
         """Start both ends and wait until both are up."""
         server = self.server()
-        made = Tunnel(self.client(*client_options, **client), server)
+        made = Tunnel(self.client(*client_options, **client), server, self.vps.public_key)
         self.up(made.server, made.client)
         return made
 
