@@ -190,6 +190,15 @@ def test_acknowledgements_share_a_batch_and_come_out_apart() -> None:
     assert [b"".join(vector) for vector in vectors] == reads
 
 
+def test_frames_of_one_batch_whose_checksums_lie_elsewhere_keep_them() -> None:
+    twins = [datagram(bytes([number]) * 24, number, port=33) for number in range(3)]
+    reads = [*map(acknowledgement, range(3)), *twins, *map(acknowledgement, range(3, 6))]
+    assert len({len(read) for read in reads}) == 1
+    batches, vectors = carry(reads)
+    assert len(batches) == 1
+    assert [b"".join(vector) for vector in vectors] == reads
+
+
 def test_what_differs_in_anything_but_its_number_begins_a_stretch_of_its_own() -> None:
     def other(at: int, value: bytes) -> bytes:
         read = bytearray(datagram(b"x" * 64, 3))
@@ -244,7 +253,7 @@ def test_express_of_a_stretch_is_admitted_frame_by_frame() -> None:
     ) == len(reads)
 
 
-kinds = st.sampled_from(("udp", "other", "plain", "ack", "six", "bulk"))
+kinds = st.sampled_from(("udp", "other", "plain", "ack", "twin", "six", "bulk"))
 
 
 # Invariant: whatever one wake-up reads comes out once, each flow in its order, byte for byte but
@@ -258,6 +267,7 @@ def test_every_frame_of_a_wake_up_comes_out_once_and_in_its_flow_s_order(
         "other": lambda number: datagram(number.to_bytes(2) * 32, number, port=99),
         "plain": lambda number: complete(datagram(number.to_bytes(2) * 32, number, port=77)),
         "ack": acknowledgement,
+        "twin": lambda number: datagram(number.to_bytes(2) * 12, number, port=33),  # as long
         "six": lambda number: datagram(number.to_bytes(2) * 32, ipv6=True),
         "bulk": lambda number: datagram(number.to_bytes(2) * 300, number, port=55),
     }

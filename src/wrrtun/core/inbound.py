@@ -7,7 +7,7 @@ from .bond import Bond
 from .counters import Counters
 from .errors import Drop, PeerError
 from .headers import Buffer
-from .join import Opened, gather, vector
+from .join import Opened, gather, vectors_of
 from .member import Member
 from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
@@ -206,10 +206,11 @@ class Inbound:
         express, self._express = self._express, []
         for opened in (*express, *released):
             self.delivered_frames += opened.count
-            self.delivered_bytes += len(opened.data)
+            self.delivered_bytes += opened.size_bytes
             if opened.slab is not None:
                 self._slabs.lend(opened.slab)
-        return [*map(vector, express), *gather(released)]
+        vectors = [vector for opened in express for vector in vectors_of(opened)]
+        return vectors + gather(released)
 
     def update_hold(self, now: float) -> None:
         """Set the hold to the slowest link's skew and jitter, from what was measured."""

@@ -5,6 +5,7 @@ GRO would have it; the virtio-net header says at which payload size the kernel m
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +34,8 @@ _U16: Final = struct.Struct("!H")
 class Opened:
     """Consecutive frames of one flow, authenticated and joined: headers once, then the payloads.
 
-    A run that is not one flow is opened as several of these. `segment_bytes` is the payload of
-    each frame but the last. `last_flags` are the TCP flags of the last frame.
+    A run that is not one flow is frames apart, or opened as several of these. `segment_bytes` is
+    the payload of each frame but the last. `last_flags` are the TCP flags of the last frame.
     """
 
     seq: int
@@ -45,6 +46,14 @@ class Opened:
     segment_bytes: int
     last_flags: int
     slab: Slab | None = None  # that holds the data, to be used again
+    # Frames that stand for themselves, in the place of `data`. If their checksum is partial, it
+    # lies in all where `headers` say.
+    apart: Sequence[Buffer] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the frames, headers that were joined counted once."""
+        return sum(map(len, self.apart)) if self.apart else len(self.data)
 
 
 def gather(released: list[Opened]) -> list[list[Buffer]]:
@@ -53,6 +62,12 @@ def gather(released: list[Opened]) -> list[list[Buffer]]:
     chain: list[Opened] = []
     size = 0
     for opened in released:
+        if opened.apart:
+            if chain:
+                vectors.append(_vector(chain, size))
+                chain = []
+            vectors += vectors_of(opened)
+            continue
         if chain and _follows(chain[0], chain[-1], opened, size):
             size += len(opened.data) - opened.headers.payload  # type: ignore[union-attr]
         else:
@@ -66,9 +81,14 @@ def gather(released: list[Opened]) -> list[list[Buffer]]:
     return vectors
 
 
-def vector(opened: Opened) -> list[Buffer]:
-    """Give what is not to be joined with others its virtio-net header: a vector for the TAP."""
-    return _vector([opened], len(opened.data))
+def vectors_of(opened: Opened) -> list[list[Buffer]]:
+    """Give what is not to be joined with others its virtio-net header: vectors for the TAP."""
+    if not opened.apart:
+        return [_vector([opened], len(opened.data))]
+    vnet, headers = VNET_PLAIN, opened.headers
+    if headers is not None:
+        vnet = VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, headers.transport, headers.checksum_offset)
+    return [[vnet, frame] for frame in opened.apart]
 
 
 def _follows(first: Opened, last: Opened, opened: Opened, size: int) -> bool:

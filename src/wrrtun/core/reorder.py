@@ -116,7 +116,7 @@ class ReorderBuffer:
             self._next = self._highest = first
         self._note(first, first + count, original, now)
         self._held[first] = opened
-        self.held_bytes += len(opened.data)
+        self.held_bytes += opened.size_bytes
         self.held_datagrams += count
         released += self._release()
         while self.held_bytes > MAX_HELD_BYTES or self.held_datagrams > MAX_HELD_DATAGRAMS:
@@ -280,7 +280,7 @@ class ReorderBuffer:
         while opened := self._held.pop(self._next, None):
             released.append(opened)
             self._next += opened.count
-            self.held_bytes -= len(opened.data)
+            self.held_bytes -= opened.size_bytes
             self.held_datagrams -= opened.count
             self.counts.released += opened.count
         return released
