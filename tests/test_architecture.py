@@ -18,7 +18,7 @@ MAX_LINES = 300
 
 CORE_MAY_IMPORT = {
     *("bisect", "collections", "dataclasses", "enum", "heapq", "itertools", "math", "typing"),
-    *("struct", "ipaddress", "hashlib", "hmac"),
+    *("operator", "struct", "ipaddress", "hashlib", "hmac"),
     *("numpy", "cryptography", "construct"),
 }
 

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from wrrtun.clocks import clock
 from wrrtun.config import NO_PSK
 from wrrtun.core.client import Client
 from wrrtun.core.events import SessionUp
@@ -21,7 +22,6 @@ from wrrtun.core.seal import Suite
 from wrrtun.core.settings import UDP_IPV4_BYTES, TunnelSettings, tunnel_mtu
 from wrrtun.keys import parse_key, parse_public_key
 from wrrtun.linux.udp import ClientSocket
-from wrrtun.clocks import clock
 from wrrtun.loop import draw
 
 PAUSE_SECONDS: Final = 0.02  # between one's first handshake and the next one's
