@@ -190,6 +190,27 @@ def test_acknowledgements_share_a_batch_and_come_out_apart() -> None:
     assert [b"".join(vector) for vector in vectors] == reads
 
 
+def test_datagrams_of_many_flows_share_a_batch() -> None:
+    reads = [datagram(b"%064d" % number, number, port=number % 16) for number in range(64)]
+    batches, vectors = carry(reads)
+    assert [len(batch.data) // batch.datagram_bytes for batch in batches] == [64]
+    assert [b"".join(vector) for vector in vectors] == reads
+
+
+def test_what_many_flows_send_beyond_express_s_share_is_bulk_from_then_on() -> None:
+    outbound, _, session, member = ends()
+    member.set_cap(1e6, 1.0)
+    reads = [datagram(b"%0200d" % number, number, port=number % 16) for number in range(40)]
+    batches = send(outbound, session, reads, 2.0)
+    express = [one for one in batches if bytes(one.data)[0] >> 4 & 3 == Kind.EXPRESS]
+    admitted = sum(len(one.data) // one.datagram_bytes for one in express)
+    assert admitted == 4000 // (242 + 24 + 28)
+    sent = sum(len(one.data) // one.datagram_bytes for one in batches)
+    assert outbound.queue.size_bytes // 242 + sent == 40
+    batches = send(outbound, session, reads[:2], 2.5)
+    assert not [one for one in batches if bytes(one.data)[0] >> 4 & 3 == Kind.EXPRESS]
+
+
 def test_frames_of_one_batch_whose_checksums_lie_elsewhere_keep_them() -> None:
     twins = [datagram(bytes([number]) * 24, number, port=33) for number in range(3)]
     reads = [*map(acknowledgement, range(3)), *twins, *map(acknowledgement, range(3, 6))]

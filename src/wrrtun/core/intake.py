@@ -51,13 +51,37 @@ class Intake:
             for index in range(len(reads)):
                 self._submit_one(reads.read(index), sealing, now)
             return
+        mixed = range(0)  # of other flows each, but as long, express, and with the same flags
+        flags = 0
         for start, end, equal in reads.stretches():
             judged = self._judge(reads, start, equal) if equal is not None else None
+            if judged is not None and end - start < LEAST_ALIKE and self._is_free(judged, now):
+                if mixed and flags == judged.flags and reads.sizes[start] == reads.sizes[start - 1]:
+                    mixed = range(mixed.start, end)
+                    continue
+                self._submit_mixed(reads, mixed, flags, sealing, now)
+                mixed, flags = range(start, end), judged.flags
+                continue
+            self._submit_mixed(reads, mixed, flags, sealing, now)
+            mixed = range(0)
             if judged is not None and reads.sizes[start] <= self.max_frame_bytes + VNET.size:
                 self._submit_alike(Stretch.of(reads, start, end, judged), judged, sealing, now)
                 continue
             for index in range(start, end):
                 self._submit_one(reads.read(index), sealing, now)
+        self._submit_mixed(reads, mixed, flags, sealing, now)
+
+    def _submit_mixed(
+        self, reads: Reads, indices: range, flags: int, sealing: bool, now: float
+    ) -> None:
+        """Take frames of equal length that are all express; one by one where that is not so."""
+        if len(indices) >= LEAST_ALIKE and sealing and self._bond.carrying():
+            stretch = Stretch(reads.frames(indices.start, indices.stop), flags, flags)
+            if stretch.frame_bytes <= self.max_frame_bytes:
+                self._send_now(stretch, now)
+                indices = indices[stretch.taken :]
+        for index in indices:
+            self._submit_one(reads.read(index), sealing, now)
 
     def _judge(self, reads: Reads, index: int, equal: bytes) -> Judgement | None:
         key = reads.sizes[index], equal
@@ -97,11 +121,10 @@ class Intake:
         if not sealing or not self._bond.carrying():
             self._counters.drop(Drop.NO_LINK, stretch.left)
             return
-        express, flow = judged.express, judged.flow
-        behind_bulk = flow is not None and self._flows.holds(flow, now)
-        if express and not behind_bulk and self._send_now(stretch, now):
+        free = self._is_free(judged, now)
+        if free and self._send_now(stretch, now):
             return
-        self._note(flow, express and behind_bulk)
+        self._note(judged.flow, judged.express and not free)
         keep = self.resent.again(stretch.frames, now)
         room = self._queue.room(stretch.frame_bytes, stretch.left, keep=keep)
         if room < stretch.left:
@@ -109,6 +132,11 @@ class Intake:
         if room:
             self._queue.push(stretch, now, keep=keep)
             self._borrowed.append(stretch)
+
+    def _is_free(self, judged: Judgement, now: float) -> bool:
+        """Tell whether such a frame is express, with no bulk of its flow before it."""
+        flow = judged.flow
+        return judged.express and (flow is None or not self._flows.holds(flow, now))
 
     def _send_now(self, stretch: Stretch, now: float) -> bool:
         """Send what is admitted as express; tell whether that was all."""
