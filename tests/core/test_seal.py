@@ -15,6 +15,7 @@ from wrrtun.core.member import Member
 from wrrtun.core.paths import PathCheck
 from wrrtun.core.seal import Opener, Sealer, Suite
 from wrrtun.core.session import Session
+from wrrtun.core.slab import Slab
 from wrrtun.core.train import Train
 from wrrtun.core.wire import CONTINUES, HEADER, SEQ_MASK, Kind
 
@@ -40,6 +41,20 @@ def test_a_datagram_is_header_ciphertext_and_tag_under_the_documented_nonce(suit
     nonce = struct.pack(f"{order}4xQ", 2 << 56 | 0x0102030405)
     cipher = Opener(suite, KEY)._aead.cipher
     assert batch == header + cipher.encrypt(nonce, b"a frame", header)
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_what_is_sealed_where_it_was_cut_is_what_is_sealed_elsewhere(suite: Suite) -> None:
+    train = Train.parse(super_frame(bytes(range(100)) * 197, 1000))
+    assert train is not None
+    slab = Slab()
+    frames, flags = Cutter().take(train, 20, slab)
+    run = (Kind.BULK, flags, CONTINUES, 1, 100)
+
+    elsewhere = Sealer(suite, KEY, 7).seal(*run, [bytes(frame) for frame in frames])
+    in_place = Sealer(suite, KEY, 7).seal(*run, frames, slab)
+
+    assert bytes(in_place) == bytes(elsewhere)
 
 
 def test_a_joined_run_is_opened_as_one_piece() -> None:
