@@ -19,6 +19,7 @@ from .core.slab import Slab
 from .device import Device
 from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
+from .linux.machine import lift_descriptor_limit
 from .linux.paths import Path, path_bytes, path_local_text, path_text, unmapped
 from .linux.udp import SendResult, ServerSocket
 from .loop import IN_ORDER, Daemon, draw, was_held_up
@@ -65,6 +66,7 @@ class ServerDaemon(Daemon):
     async def start(self) -> None:
         """Open the socket, the TAPs and the control socket."""
         config = self._config
+        lift_descriptor_limit()
         self._socket = ServerSocket(config.listen_address, config.listen_port)
         self._control = ControlSocket(config.control_socket, self.answer)
         await self._control.start()

@@ -8,8 +8,9 @@ Left alone, the two would take the session from each other every few seconds.
 from collections import deque
 from typing import Final
 
-# Whoever has the session keeps it as long as it was heard this recently.
-HEARD_SECONDS: Final = 5.0
+# Whoever has the session keeps it as long as it was heard this recently: longer than between two
+# probes of a quiet tunnel.
+HEARD_SECONDS: Final = 20.0
 MAX_RUNS: Final = 8
 
 

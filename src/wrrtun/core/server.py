@@ -76,6 +76,7 @@ class Server:
         self._noted_at: dict[str, float] = {}
         self._runs: dict[str, Runs] = {}
         self._touched: set[str] = set()
+        self._polled: set[str] = set()  # last: what could not be sent is theirs
         self._due: list[tuple[float, str]] = []
         self._deadlines: dict[str, float] = {}
         for peer, one in settings.items():
@@ -140,7 +141,7 @@ class Server:
             if output.deadline is not None and self._deadlines.get(peer) != output.deadline:
                 self._deadlines[peer] = output.deadline
                 heapq.heappush(self._due, (output.deadline, peer))
-        self._touched.clear()
+        self._polled, self._touched = self._touched, set()
         while self._due and self._deadlines.get(self._due[0][1]) != self._due[0][0]:
             heapq.heappop(self._due)
         result.deadline = self._due[0][0] if self._due else None
@@ -164,7 +165,8 @@ class Server:
 
     def _on_path(self, path: Path) -> tuple[Tunnel, int] | None:
         """Find the tunnel and link that a refused batch was for; count it where there is none."""
-        for peer, tunnel in self.tunnels.items():
+        for peer in self._polled & self.tunnels.keys():
+            tunnel = self.tunnels[peer]
             member = tunnel.bond.on_path(path)
             if member is not None:
                 self._touched.add(peer)

@@ -1,6 +1,7 @@
 """What this machine knows of the world: its own addresses, the networks that
 are taken, and what its processor can."""
 
+import resource
 import socket
 
 from pyroute2.netlink.rtnl import RTM_GETADDR
@@ -35,6 +36,12 @@ def claim(name: str) -> socket.socket | None:
         holder.close()
         return None
     return holder
+
+
+def lift_descriptor_limit() -> None:
+    """Let this process have as many descriptors as it may; systemd's first limit is 1024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def networks_in_use() -> list[Network]:
