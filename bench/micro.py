@@ -35,7 +35,7 @@ from wrrtun.core import seal
 from wrrtun.core.batch import split
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.join import gather
-from wrrtun.core.reads import READ_BYTES, Reads
+from wrrtun.core.reads import Reads
 from wrrtun.core.reorder import ReorderBuffer
 from wrrtun.core.replay import ReplayWindow
 from wrrtun.core.seal import Opener, Sealer, Suite
@@ -78,8 +78,7 @@ class Way:
         self._cutter = Cutter()
         self._sealer, self._opener = Sealer(suite, KEY, 7), Opener(suite, KEY)
         self._window, self._reorder = ReplayWindow(), ReorderBuffer(0, HOLD_SECONDS)
-        self._out, self._back = Slab(), Slab()
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._out, self._in, self._back = Slab(), Slab(), Slab()
         self._read = super_frame()
         self._device = device
         self._rounds = 0
@@ -104,14 +103,14 @@ class Way:
             assert len(reads) == 1, "the TAP has nothing"
             read = reads.read(0)
         train = step("parse", Train.parse, read)
-        frames, flags = step("cut", self._cutter.take, train, FRAMES)
+        frames, flags = step("cut", self._cutter.take, train, FRAMES, self._out)
         assert len(frames) == FRAMES
         sealing = (Kind.BULK, flags, CONTINUES, 0, seq, frames, self._out)
         batch = step("seal", self._sealer.seal, *sealing)
         segment_bytes = len(frames[0]) + OVERHEAD_BYTES
         assert step("send", self._client.send, batch, segment_bytes) is SendResult.OK
-        size, segment_bytes, _path = step("receive", self._server.receive_into, self._buffer)
-        (run,) = step("split", split, self._buffer[:size], segment_bytes)
+        size, segment_bytes, _path = step("receive", self._server.receive_into, self._in.view)
+        (run,) = step("split", split, self._in.view[:size], segment_bytes, self._in)
         assert step("window", self._window.check, seq, FRAMES)
         opened, bad = step("open", self._opener.open, run, self._back)
         assert bad == 0
