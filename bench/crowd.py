@@ -25,6 +25,7 @@ READY_SECONDS: Final = 120.0
 SETTLE_SECONDS: Final = 15.0  # after the last handshake: until all are quiet
 POLL_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 90.0
+SOURCES: Final = tuple(f"10.1.1.{host}" for host in range(100, 150))  # on the first line
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def _crowd(namespace: Namespace, keys: list[str], ends: Tunnel) -> Iterator[Proc
         file = Path(name, "keys")
         file.touch(mode=0o600)
         file.write_text("\n".join(keys))
-        argv = command("crowd", SERVER_ADDRESS, str(PORT), ends.server_key, str(file))
+        line = namespace.index("lineA")
+        for source in SOURCES:
+            namespace.iproute.addr("add", index=line, address=source, prefixlen=32)
+        argv = command("crowd", SERVER_ADDRESS, str(PORT), ends.server_key, str(file), *SOURCES)
         with Process(namespace, argv, Path(name, "log")) as crowd:
             ready = functools.partial(_is_up, crowd)
             crowd.wait_until(ready, "up", READY_SECONDS, POLL_SECONDS)

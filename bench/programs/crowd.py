@@ -1,10 +1,12 @@
 """Many idle clients of one server: wrrtun's core and a UDP socket for each, all in one process.
 
-It takes the server's address, port and public key, and a file with a private key in each line.
+It takes the server's address, port and public key, a file with a private key in each line, and the
+addresses that they are to have in turn: a server takes few handshakes a second from each.
 It says "up" when all of them have a session, and goes on until it is ended.
 """
 
 import heapq
+import itertools
 import select
 import sys
 import time
@@ -31,8 +33,8 @@ LINKS: Final = (LinkOffer(0, 1.0, 1.0, 0, 0),)
 class Idler:
     """One client with nothing to send."""
 
-    def __init__(self, key: bytes, host: str, port: int, server_key: bytes) -> None:
-        self.socket = ClientSocket((ip_address(host), port))
+    def __init__(self, key: bytes, host: str, port: int, server_key: bytes, source: str) -> None:
+        self.socket = ClientSocket((ip_address(host), port), source=ip_address(source))
         suite = Suite.AES_256_GCM
         initiator = Initiator(key, server_key, NO_PSK, suite=suite, boot_id=draw(16), random=draw)
         settings = TunnelSettings(tunnel_mtu(1500, ipv6=False))
@@ -89,10 +91,15 @@ def run(idlers: list[Idler]) -> None:
 
 def main() -> None:
     """Read the arguments and run."""
-    host, port, server_key, keys = sys.argv[1:]
+    host, port, server_key, keys, *sources = sys.argv[1:]
     public = parse_public_key(server_key)
     private = [parse_key(line) for line in Path(keys).read_text().split()]
-    run([Idler(key, host, int(port), public) for key in private])
+    run(
+        [
+            Idler(key, host, int(port), public, source)
+            for key, source in zip(private, itertools.cycle(sources), strict=False)
+        ]
+    )
 
 
 if __name__ == "__main__":
