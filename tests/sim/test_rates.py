@@ -97,7 +97,10 @@ def test_after_a_rest_a_line_that_carries_less_by_then_is_followed() -> None:
     world.lines[1][1].rate = 1e6
     flow = Flow(world, "server", port=5002)
     world.run(6.0)
-    assert flow.goodput(2.0) > 0.9 * bare_sum(world, "server")
+    rates = [member.finder.rate * 8 / 1e6 for member in world.tunnel("server").bond]
+    assert rates == pytest.approx([10.0, 1.0], rel=0.05)
+    # Its first second of slow start, without HyStart, costs a flow more than the line's change.
+    assert flow.goodput(2.0) > 0.8 * bare_sum(world, "server")
 
 
 @pytest.mark.parametrize("link", [0, 1])

@@ -43,7 +43,8 @@ MAX_KBITS: Final = 0xFFFF_FFFF
 MAINTENANCE_SECONDS: Final = 0.025
 JUDGEMENT_SECONDS: Final = 0.1  # of what changes in seconds
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
-QUIET_MAINTENANCE_SECONDS: Final = 15.0
+# Of the time after which keys are renewed, while nothing is carried: 15 s.
+QUIET_SHARE: Final = 1 / 8
 # A process that comes later than this finds in its sockets what it would else call missing: it
 # first reads them all.
 LATE_SECONDS: Final = 0.015
@@ -84,6 +85,7 @@ class Upkeep:
         self._suspicion = Suspicion(bond)
         self._fitness = Fitness(bond)
         self.quiet = Quiet(bond, inbound, outbound, now)
+        self._quiet_seconds = settings.key_life.rekey_seconds * QUIET_SHARE
         self._reading = False
         self._judge_at = now
 
@@ -280,7 +282,7 @@ class Upkeep:
             if member.path:
                 due.append(member.link.deadline(now, flowing and not member.resting(now)))
         if self.quiet.on and table is None and self.quiet.asked_at() > now:
-            due.append(now + QUIET_MAINTENANCE_SECONDS)
+            due.append(now + self._quiet_seconds)
         else:
             due += [now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS), rates_due]
         if received:
