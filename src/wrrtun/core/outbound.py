@@ -41,7 +41,9 @@ QUEUE_SECONDS: Final = 0.1
 # the slowest link's one way and the fastest one's back, some 70 ms with a mobile line; a cubic flow
 # that gives back 30 % at a signal keeps the links busy only from a queue of 3/7 of that.
 QUEUE_TARGET_SECONDS: Final = 0.05
+# At least, and while rates are searched: then a page's first windows want room.
 QUEUE_FLOOR_BYTES: Final = 32 << 10
+SEARCH_FLOOR_BYTES: Final = 64 << 10
 # What one wake-up may read from the TAP before links that are not paced take it all.
 UNPACED_QUEUE_BYTES: Final = 4 << 20
 # How long a run of frames may stay on one link: a few frames at 10 Mbit/s, a whole super-frame
@@ -154,10 +156,12 @@ class Outbound:
         self.log.keep_seconds = REPAIR_ROUND_TRIPS * max(round_trips, default=1.0)
         rate = self._bond.rate_bits_per_second(self._bond.copies)
         size = int(rate / 8 * QUEUE_SECONDS) if rate else UNPACED_QUEUE_BYTES
-        self.queue.limit_bytes = min(max(size, QUEUE_FLOOR_BYTES), UNPACED_QUEUE_BYTES)
+        paced = self._bond.paced()
+        floor = QUEUE_FLOOR_BYTES if paced else SEARCH_FLOOR_BYTES
+        self.queue.limit_bytes = min(max(size, floor), UNPACED_QUEUE_BYTES)
         self.intake.resent.look(self.queue.sojourn_seconds(now), now)
         self.repairs.set_rate(rate)
-        self.queue.set_target(QUEUE_TARGET_SECONDS if self._bond.paced() else None)
+        self.queue.set_target(QUEUE_TARGET_SECONDS if paced else None)
         if now - self.bulk_sent_at > SLAB_SECONDS:
             self._slabs.shrink()
 
