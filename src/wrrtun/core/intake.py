@@ -8,7 +8,6 @@ from .counters import Counters
 from .errors import Drop
 from .express import Express
 from .flows import BulkFlows
-from .headers import Buffer
 from .member import Member
 from .queue import BulkQueue
 from .reads import LEAST_ALIKE, MAX_READS, Reads
@@ -43,13 +42,13 @@ class Intake:
         self.resent = Resent()
         self._flows = BulkFlows()
         self._borrowed: list[Item] = []
-        self._judged: dict[tuple[int, bytes], Judgement | None] = {}
+        self._judged: dict[tuple[int, int], Judgement | None] = {}
 
     def submit(self, reads: Reads, sealing: bool, now: float) -> None:
         """Take what one wake-up read. `sealing`: there is a key to seal with."""
         if len(reads) < LEAST_ALIKE:
             for index in range(len(reads)):
-                self._submit_one(reads.read(index), sealing, now)
+                self._submit_one(reads, index, sealing, now)
             return
         mixed = range(0)  # of other flows each, but as long, express, and with the same flags
         flags = 0
@@ -68,7 +67,7 @@ class Intake:
                 self._submit_alike(Stretch.of(reads, start, end, judged), judged, sealing, now)
                 continue
             for index in range(start, end):
-                self._submit_one(reads.read(index), sealing, now)
+                self._submit_one(reads, index, sealing, now)
         self._submit_mixed(reads, mixed, flags, sealing, now)
 
     def _submit_mixed(
@@ -81,9 +80,9 @@ class Intake:
                 self._send_now(stretch, now)
                 indices = indices[stretch.taken :]
         for index in indices:
-            self._submit_one(reads.read(index), sealing, now)
+            self._submit_one(reads, index, sealing, now)
 
-    def _judge(self, reads: Reads, index: int, equal: bytes) -> Judgement | None:
+    def _judge(self, reads: Reads, index: int, equal: int) -> Judgement | None:
         key = reads.sizes[index], equal
         if key not in self._judged:
             if len(self._judged) >= MOST_JUDGED:
@@ -91,8 +90,13 @@ class Intake:
             self._judged[key] = judge(reads.read(index))
         return self._judged[key]
 
-    def _submit_one(self, read: Buffer, sealing: bool, now: float) -> None:
-        train = Train.parse(read)
+    def _submit_one(self, reads: Reads, index: int, sealing: bool, now: float) -> None:
+        read, equal = reads.read(index), reads.equal_part(index)
+        judged = None if equal is None else self._judge(reads, index, equal)
+        if judged is None:
+            train = Train.parse(read)
+        else:
+            train = Train(read[VNET.size :], 1, 0, judged.flags, None)
         if train is None:
             self._counters.drop(Drop.MALFORMED_FRAME)
             return
@@ -102,7 +106,7 @@ class Intake:
         if not sealing or not self._bond.carrying():
             self._counters.drop(Drop.NO_LINK, train.count)
             return
-        express, flow = classify(read, VNET.size)
+        express, flow = classify(read, VNET.size) if judged is None else judged[1:3]
         behind_bulk = flow is not None and self._flows.holds(flow, now)
         if express and not behind_bulk and train.count == 1:
             members = self._bond.for_express(self._bond.copies, now)

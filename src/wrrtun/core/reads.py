@@ -8,7 +8,7 @@ each other and are of one flow (equal in every header field that a verdict depen
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +29,20 @@ LEAST_ALIKE: Final = 4
 MAX_SIZES: Final = 8
 
 ICMP: Final = 1
+GSO_TYPE: Final = 1  # its place in the virtio-net header
 DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
 NETWORK: Final = VNET.size + 14
 WORDS: Final = 10  # of eight bytes: as far as the flags of TCP over IPv6
-Mask = npt.NDArray[np.uint64]
 
 # EtherType, version and header length, IPv6's protocol, IPv4's protocol.
 _KIND: Final = struct.Struct("!HB5xB2xB")
+
+
+class Mask(NamedTuple):
+    """The bytes that count, for NumPy and, which is quicker for a lone frame, as a number."""
+
+    words: npt.NDArray[np.uint64]
+    number: int
 
 
 def _mask(*parts: tuple[int, int]) -> Mask:
@@ -44,7 +51,11 @@ def _mask(*parts: tuple[int, int]) -> Mask:
     mask[:NETWORK] = b"\xff" * NETWORK
     for first, end in parts:
         mask[NETWORK + first : NETWORK + end] = b"\xff" * (end - first)
-    return np.frombuffer(bytes(mask), np.uint64)
+    return Mask(np.frombuffer(bytes(mask), np.uint64), _number(mask))
+
+
+def _number(part: bytes | bytearray | memoryview) -> int:
+    return int.from_bytes(part, "little")
 
 
 # What is equal within a flow and decides what becomes of a frame: not the IP id, checksums, TCP's
@@ -110,7 +121,7 @@ class Reads:
             views = self._frames[size] = [slot[VNET.size : size] for slot in self._slots]
         return views[start:end]
 
-    def stretches(self) -> Iterator[tuple[int, int, bytes | None]]:
+    def stretches(self) -> Iterator[tuple[int, int, int | None]]:
         """Yield what is alike as first, end and what is equal in it, in order.
 
         What was not compared comes one by one, without the latter.
@@ -126,22 +137,30 @@ class Reads:
             yield from self._alike(start, end)
             start = end
 
-    def _alike(self, start: int, end: int) -> Iterator[tuple[int, int, bytes | None]]:
+    def _alike(self, start: int, end: int) -> Iterator[tuple[int, int, int | None]]:
         """Yield what is alike among reads of equal length."""
         mask = self._mask(start) if end - start >= LEAST_ALIKE else None
         if mask is None:
             for index in range(start, end):
                 yield index, index + 1, None
             return
-        heads = self._words[start:end] & mask
+        heads = self._words[start:end] & mask.words
         if not (heads[1:] != heads[:-1]).any():
-            yield start, end, heads[0].tobytes()
+            yield start, end, _number(heads[0].tobytes())
             return
         edges = np.flatnonzero((heads[1:] != heads[:-1]).any(axis=1)) + 1
         first = 0
         for edge in (*edges.tolist(), end - start):
-            yield start + first, start + edge, heads[first].tobytes()
+            yield start + first, start + edge, _number(heads[first].tobytes())
             first = edge
+
+    def equal_part(self, index: int) -> int | None:
+        """Return of a single frame what `stretches` says of one; None: it is not compared."""
+        slot = self._slots[index]
+        mask = None if slot[GSO_TYPE] else self._mask(index)
+        if mask is None:
+            return None
+        return _number(slot[: 8 * WORDS]) & mask.number
 
     def _mask(self, index: int) -> Mask | None:
         """Return what must be equal in frames of this one's kind; None: it is not known."""
