@@ -19,7 +19,7 @@ def lossy(fast: float, slow: float, rates: list[float] | None = None, seed: int 
 
 @pytest.mark.parametrize(
     ("fast", "slow", "least"),
-    [(0.0, 0.005, 0.90), (0.0, 0.03, 0.88), (0.01, 0.01, 0.85), (0.0, 0.3, 0.77)],
+    [(0.0, 0.005, 0.90), (0.0, 0.03, 0.90), (0.01, 0.01, 0.87), (0.0, 0.3, 0.82)],
 )
 def test_a_tcp_flow_keeps_nearly_the_clean_lines_sum_though_they_lose(
     fast: float, slow: float, least: float
@@ -28,8 +28,8 @@ def test_a_tcp_flow_keeps_nearly_the_clean_lines_sum_though_they_lose(
     for seed in range(1, 4):  # one slow start that loses a retransmission may cost a third
         world = lossy(fast, slow, seed=seed)
         flow = Flow(world, "server")
-        world.run(15.0)
-        shares.append(flow.goodput() / bare_sum(world, "server"))
+        world.run(10.0)
+        shares.append(flow.goodput(2.0) / bare_sum(world, "server"))
         timeouts.append(flow.sender.timeouts)
         assert world.tunnel("client").inbound.reorder.counts.repaired > 10
     assert median(shares) > least

@@ -41,6 +41,9 @@ QUEUE_SECONDS: Final = 0.1
 # the slowest link's one way and the fastest one's back, some 70 ms with a mobile line; a cubic flow
 # that gives back 30 % at a signal keeps the links busy only from a queue of 3/7 of that.
 QUEUE_TARGET_SECONDS: Final = 0.05
+# Its interval is the longest round trip that a flow should have here: that one, and what a repair
+# holds back. With 0.1 s a cubic stream over lines that lose 1 % gets 88 % of them, with 0.2 s 91 %.
+QUEUE_INTERVAL_SECONDS: Final = 0.2
 # At least, and while rates are searched: then a page's first windows want room.
 QUEUE_FLOOR_BYTES: Final = 32 << 10
 SEARCH_FLOOR_BYTES: Final = 64 << 10
@@ -161,7 +164,7 @@ class Outbound:
         self.queue.limit_bytes = min(max(size, floor), UNPACED_QUEUE_BYTES)
         self.intake.resent.look(self.queue.sojourn_seconds(now), now)
         self.repairs.set_rate(rate)
-        self.queue.set_target(QUEUE_TARGET_SECONDS if paced else None)
+        self.queue.set_target(QUEUE_TARGET_SECONDS if paced else None, QUEUE_INTERVAL_SECONDS)
         if now - self.bulk_sent_at > SLAB_SECONDS:
             self._slabs.shrink()
 
