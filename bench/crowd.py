@@ -21,7 +21,7 @@ from bench.traffic import Load, throughput
 from bench.tunnel import PORT, SERVER_INSIDE, Tunnel, tunnel
 from wrrtun.keys import encode_key, generate_key, parse_key, public_key_of
 
-READY_SECONDS: Final = 120.0
+READY_SECONDS: Final = 240.0
 SETTLE_SECONDS: Final = 15.0  # after the last handshake: until all are quiet
 POLL_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 90.0
