@@ -75,3 +75,16 @@ def test_a_server_that_lost_its_memory_in_the_quiet_is_found_out_at_the_next_pro
     world.run(15.0 + 6.0)
     assert world.client.tunnel.usable(world.now)
     assert world.tunnel("server").usable(world.now)
+
+
+def test_a_line_that_lost_much_until_all_is_quiet_has_time_to_prove_itself() -> None:
+    world = World([both(delay=0.011, rate=10e6), both(delay=0.060, rate=3e6, loss=0.2)])
+    world.run(2.0)
+    world.stream("server", range(3000), 0.001)
+    world.run(4.0)
+    assert world.state("server", 1) == "lossy"
+    for direction in world.lines[1]:
+        direction.loss = 0.0
+    world.run(20.0)
+    assert world.state("server", 1) == "up"
+    assert world.tunnel("server").upkeep.quiet.on

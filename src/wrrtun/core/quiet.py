@@ -4,11 +4,12 @@ A server may have a thousand such clients, and a mobile line's radio would like 
 frame, or a probe without an answer, ends it: from then on links are probed as ever.
 """
 
+from math import inf
 from typing import Final
 
 from .bond import Bond
 from .inbound import FLOWING_SECONDS, Inbound
-from .link_state import CARRYING
+from .link_state import CARRYING, LinkState
 from .outbound import Outbound
 
 QUIET_AFTER_SECONDS: Final = 10.0
@@ -35,8 +36,8 @@ class Quiet:
         waits = bool(out.queue) or bool(out.express)
         if waits or frames != self._frames:
             self._frames, self._carried_at = frames, now
-        before, asked_at = self.on, self.asked_at()
-        self.on = now - self._carried_at >= QUIET_AFTER_SECONDS and now - asked_at < OVERDUE_SECONDS
+        before, known = self.on, now - self.asked_at() < OVERDUE_SECONDS
+        self.on = known and now - self._carried_at >= QUIET_AFTER_SECONDS
         if before and not self.on:
             self.ended_at = now
 
@@ -48,7 +49,10 @@ class Quiet:
     def asked_at(self) -> float:
         """Say when the oldest probe left that a link which carries has not answered.
 
-        Infinity when there is none; minus infinity when no link carries.
+        Infinity when there is none; minus infinity when no link carries, or one has lost much: it
+        takes more probes to see that it loses no more.
         """
-        links = (member.link for member in self._bond if member.link.state in CARRYING)
-        return min((link.asked_at for link in links), default=float("-inf"))
+        links = [member.link for member in self._bond if member.link.state in CARRYING]
+        if any(link.state is LinkState.LOSSY for link in links):
+            return -inf
+        return min((link.asked_at for link in links), default=-inf)
