@@ -44,7 +44,7 @@ QUEUE_TARGET_SECONDS: Final = 0.05
 # Its interval is the longest round trip that a flow should have here: that one, and what a repair
 # holds back. Over lines that lose 1 % a cubic stream gets 88 % with 0.1 s, 90 % with 0.15 and 91 %
 # with 0.2; but then what a flapping line leaves behind takes its toll on the other.
-QUEUE_INTERVAL_SECONDS: Final = 0.15
+QUEUE_INTERVAL_SECONDS: Final = 0.16
 # At least, and while rates are searched: then a page's first windows want room.
 QUEUE_FLOOR_BYTES: Final = 32 << 10
 SEARCH_FLOOR_BYTES: Final = 64 << 10
