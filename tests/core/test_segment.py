@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wrrtun.core.batch import split
 from wrrtun.core.cutter import Cutter
-from wrrtun.core.headers import complete_checksum, fold, locate, sum_words
+from wrrtun.core.headers import complete_checksum, locate, sum_words
 from wrrtun.core.join import Opened, gather
 from wrrtun.core.seal import Opener, Sealer, Suite
 from wrrtun.core.train import Train
@@ -22,6 +22,13 @@ from wrrtun.core.vnet import (
 from wrrtun.core.wire import CONTINUES, MAX_BATCH_BYTES, OVERHEAD_BYTES, PARTIAL, Kind
 
 TCP, UDP = 6, 17
+
+
+def fold(total: int) -> int:
+    """Fold a sum of 16-bit words as RFC 1071 does."""
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
 
 
 def super_frame(

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .headers import TCP, Buffer, Headers
+from .headers import TCP, Buffer, Headers, ones_complement
 from .slab import SLAB_BYTES, Slab
 from .train import Train
 from .vnet import CWR, FIN_PSH, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
@@ -30,11 +30,7 @@ _STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint32)
 
 
 class Template:
-    """The headers of a train, and what each frame of it changes in them.
-
-    Sums are of 16-bit words in one's complement arithmetic (RFC 1071): numbers modulo 65 535, of
-    which none is written as zero.
-    """
+    """The headers of a train, and what each frame of it changes in them."""
 
     def __init__(self, train: Train, headers: Headers) -> None:
         network, transport, payload, protocol, ipv6 = self.headers = headers
@@ -45,8 +41,8 @@ class Template:
         length = payload - transport + train.segment_bytes
         longer = len(frame) - transport - length
         self._partial_at = transport + headers.checksum_offset
-        self._partial: int = (_U16.unpack_from(inner, self._partial_at)[0] - longer) % 0xFFFF
-        _U16.pack_into(inner, self._partial_at, self._partial or 0xFFFF)
+        self._partial = ones_complement(_U16.unpack_from(inner, self._partial_at)[0] - longer)
+        _U16.pack_into(inner, self._partial_at, self._partial)
         # Whether IPv4 packets need ids that differ, and so headers with sums that differ.
         self.numbered = not ipv6 and not inner[network + 6] & DONT_FRAGMENT
         self.first_id: int = _U16.unpack_from(inner, network + 4)[0] if self.numbered else 0
@@ -57,8 +53,8 @@ class Template:
             before: int = _U16.unpack_from(inner, network + 10)[0]
             _U16.pack_into(inner, network + 2, length + transport - network)
             words = int.from_bytes(inner[network:transport], "big")
-            self.sum = (words - before - self.first_id) % 0xFFFF
-            _U16.pack_into(inner, network + 10, 0xFFFF - (self.sum or 0xFFFF))
+            self.sum = ones_complement(words - before - self.first_id)
+            _U16.pack_into(inner, network + 10, 0xFFFF - self.sum)
         self.tcp = protocol == TCP
         if self.tcp:
             self.first_seq: int = _U32.unpack_from(inner, transport + 4)[0]
@@ -74,7 +70,7 @@ class Template:
         if self.numbered:
             number = self.first_id + index & 0xFFFF
             _U16.pack_into(header, network + 4, number)
-            _U16.pack_into(header, network + 10, 0xFFFF - ((self.sum + number) % 0xFFFF or 0xFFFF))
+            _U16.pack_into(header, network + 10, 0xFFFF - ones_complement(self.sum + number))
         if self.tcp:
             seq = self.first_seq + index * self.segment_bytes & 0xFFFFFFFF
             _U32.pack_into(header, transport + 4, seq)
@@ -98,7 +94,7 @@ class Template:
         if not shorter:
             return
         length = payload - transport + payload_bytes
-        _U16.pack_into(frame, self._partial_at, (self._partial - shorter) % 0xFFFF or 0xFFFF)
+        _U16.pack_into(frame, self._partial_at, ones_complement(self._partial - shorter))
         if not self.tcp:
             _U16.pack_into(frame, transport + 4, length)
         if ipv6:
@@ -106,7 +102,7 @@ class Template:
             return
         _U16.pack_into(frame, network + 2, length + transport - network)
         total = 0xFFFF - _U16.unpack_from(frame, network + 10)[0] - shorter
-        _U16.pack_into(frame, network + 10, 0xFFFF - (total % 0xFFFF or 0xFFFF))
+        _U16.pack_into(frame, network + 10, 0xFFFF - ones_complement(total))
 
 
 class Layout:

@@ -108,20 +108,20 @@ def alike(frames: Sequence[Buffer], headers: Headers) -> bool:
     return [*map(look, frames)].count(look(frames[0])) == len(frames)
 
 
-def fold(total: int) -> int:
-    """Fold a sum of 16-bit words into 16 bits, in one's complement arithmetic (RFC 1071)."""
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
+def ones_complement(total: int) -> int:
+    """Return a sum or difference of 16-bit words in 16 bits (RFC 1071), zero written as 0xFFFF.
+
+    2**16 is 1 modulo 2**16 - 1, so it is the number itself modulo 65 535.
+    """
+    return total % 0xFFFF or 0xFFFF
 
 
 def sum_words(data: Buffer) -> int:
     """Sum `data` as big-endian 16-bit words, folded; an odd last byte counts as the upper half."""
     if len(data) % 2:
         data = bytes(data) + b"\0"
-    # 2**16 is 1 modulo 2**16 - 1, so the sum of the words is the number itself modulo 65535.
     number = int.from_bytes(data, "big")
-    return number % 0xFFFF or (0xFFFF if number else 0)
+    return ones_complement(number) if number else 0
 
 
 def complete_checksum(frame: bytearray, start: int, offset: int) -> None:

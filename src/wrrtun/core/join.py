@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .headers import TCP, Buffer, Headers
+from .headers import TCP, Buffer, Headers, ones_complement, sum_words
 from .slab import Slab
 from .vnet import (
     CWR,
@@ -132,12 +132,11 @@ def _vector(chain: list[Opened], size: int) -> list[Buffer]:
 def _lengthen(head: bytearray, headers: Headers, longer: int, size: int) -> None:
     """Make the lengths, and the sums over them, those of a frame of `size` bytes.
 
-    Sums are numbers modulo 65 535 (RFC 1071). `longer`: by how many bytes the frame has grown.
+    `longer`: by how many bytes the frame has grown.
     """
     network, transport, _, protocol, ipv6 = headers
     at = transport + headers.checksum_offset
-    partial = (_U16.unpack_from(head, at)[0] + longer) % 0xFFFF or 0xFFFF
-    _U16.pack_into(head, at, partial)
+    _U16.pack_into(head, at, ones_complement(_U16.unpack_from(head, at)[0] + longer))
     if protocol != TCP:
         _U16.pack_into(head, transport + 4, size - transport)
     if ipv6:
@@ -145,5 +144,4 @@ def _lengthen(head: bytearray, headers: Headers, longer: int, size: int) -> None
         return
     _U16.pack_into(head, network + 2, size - network)
     _U16.pack_into(head, network + 10, 0)
-    words = int.from_bytes(head[network:transport], "big") % 0xFFFF or 0xFFFF
-    _U16.pack_into(head, network + 10, 0xFFFF - words)
+    _U16.pack_into(head, network + 10, 0xFFFF - sum_words(head[network:transport]))
