@@ -52,24 +52,9 @@ def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> li
         flags = first >> 60 & CONTINUES
         steps = _STARTS if flags == PARTIAL else 0
         if flags & PARTIAL and last == first + count - 1 + steps and last >> 62 == 0b11:
-            number, seq = first >> SEQ_BITS & 0xFFFF, first & SEQ_MASK
-            kind, link = first >> 60 & 3, first >> 56 & 0xF
-            return [
-                Run(
-                    kind,
-                    flags,
-                    True,
-                    link,
-                    number,
-                    seq,
-                    count,
-                    data,
-                    datagram_bytes,
-                    slab,
-                    0,
-                    True,
-                )
-            ]
+            run = _run(data, datagram_bytes, first, 0, count, True)
+            run.slab, run.assumed = slab, True
+            return [run]
     return split_strictly(data, datagram_bytes)
 
 
