@@ -1,6 +1,6 @@
 """One link of a tunnel as this end uses it: pacer, path, rate, what it carries."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -41,10 +41,14 @@ PART_SECONDS: Final = 0.1
 
 @dataclass
 class Markers:
-    """What a link's last bulk or marker told the other end, and when."""
+    """What a link's last bulk, marker or probe told the other end, and when."""
 
     seq: int = 0  # the next bulk seq at that time
-    sent_at: float = field(default=float("-inf"))
+    sent_at: float = -inf
+
+    def told(self, next_seq: int, now: float) -> None:
+        """Note that bulk, a marker or a probe leaves now; the next bulk has `next_seq`."""
+        self.seq, self.sent_at = next_seq, now
 
 
 class Member:
@@ -168,7 +172,7 @@ class Member:
         self.link.on_sent(count, size, now, bulk=True)
         self.meter.add(payload_bytes, now)
         self.sent_bulk_bytes += payload_bytes
-        self.markers.seq, self.markers.sent_at = next_seq, now
+        self.markers.told(next_seq, now)
 
     def charge(self, datagrams: int, payload_bytes: int, now: float) -> None:
         """Count what goes out and is no bulk, in UDP payload bytes, and let the pacer know."""

@@ -239,7 +239,7 @@ class Upkeep:
         rate = min(int((member.rate_bits_per_second or 0.0) / 1e3), MAX_KBITS)
         probe = Probe(probe_id, int(now * 1e6), sent, seq, member.echo, rate)
         self.send(member, probe, now)
-        member.markers.seq, member.markers.sent_at = seq, now
+        member.markers.told(seq, now)
 
     def run(self, now: float) -> None:
         """Probe, mark, report, judge the links; `due_at` then says when to come back."""
@@ -296,4 +296,4 @@ class Upkeep:
         for member in [*self._bond.carrying(), *spare]:
             if member.marker_due(seq, self._mtu, now):
                 self.send(member, Marker(seq), now)
-                member.markers.seq, member.markers.sent_at = seq, now
+                member.markers.told(seq, now)
