@@ -61,8 +61,7 @@ def test_a_super_frame_out_of_one_tap_goes_into_another_and_tcp_reads_what_was_w
             elif isinstance(end, socket.socket):
                 got += end.recv(1 << 20)
             else:
-                size = end.read_into(buffer)
-                assert size is not None
+                [size] = end.read_each([(buffer,)])
                 largest = max(largest, size)
                 assert (far if end is near else near).write(memoryview(buffer)[:size])
         if writable:
@@ -86,17 +85,16 @@ def test_a_frame_is_read_and_written_in_parts(namespace: Namespace) -> None:
             speaker.sendto(b"anyone?", ("10.4.0.2", 9))
         while select.select([tap], [], [], 5)[0]:
             header, frame = bytearray(VIRTIO_HEADER_BYTES), bytearray(1 << 16)
-            size = tap.read_parts_into([header, frame])
-            assert size is not None
+            [size] = tap.read_each([(header, frame)])
             if frame[12:14] == b"\x08\x06":
                 break
         assert size == VIRTIO_HEADER_BYTES + 42  # an ARP request of the machine
         assert bytes(header) == bytes(VIRTIO_HEADER_BYTES)
 
 
-def test_a_tap_with_nothing_to_read_says_none(namespace: Namespace) -> None:
+def test_a_tap_with_nothing_to_read_says_so(namespace: Namespace) -> None:
     with Tap("idle") as tap:
-        assert tap.read_into(bytearray(1 << 16)) is None
+        assert tap.read_each([(bytearray(1 << 16),)]) == []
         assert not os.get_inheritable(tap.fileno())
 
 
@@ -155,7 +153,7 @@ def test_a_tap_set_down_says_so_on_write_and_works_again_when_it_is_up(
     with Tap("updown") as tap, IPRoute() as ip:
         with pytest.raises(TapDownError, match="the device updown is set down"):
             tap.write(ARP_LIKE)
-        assert tap.read_into(bytearray(1 << 16)) is None
+        assert tap.read_each([(bytearray(1 << 16),)]) == []
         set_up(ip, "updown")
         assert tap.write(ARP_LIKE)
 
@@ -164,7 +162,7 @@ def test_a_deleted_tap_is_gone_for_reader_and_writer(namespace: Namespace) -> No
     with Tap("doomed") as tap, IPRoute() as ip:
         ip.link("del", index=index_of(ip, "doomed"))
         with pytest.raises(TapGoneError, match="the device doomed was deleted"):
-            tap.read_into(bytearray(1 << 16))
+            tap.read_each([(bytearray(1 << 16),)])
         with pytest.raises(TapGoneError):
             tap.write(ARP_LIKE)
         with pytest.raises(TapGoneError):

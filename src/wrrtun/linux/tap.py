@@ -98,34 +98,19 @@ class Tap(Closing):
         """Return the descriptor, for the loop to watch."""
         return self._fd
 
-    def read_into(self, buffer: Writable) -> int | None:
-        """Read one header and frame; return the bytes read, None when nothing is there.
-
-        What does not fit is cut off without a word: 64 KB + 32 bytes hold everything. An empty
-        read costs 1.1 µs, an exception; so read while the loop says there is something.
-        """
-        return self.read_parts_into((buffer,))
-
-    def read_parts_into(self, buffers: Sequence[Writable]) -> int | None:
-        """Do as `read_into` does, scattering what comes over at most 1024 buffers."""
-        try:
-            return os.readv(self._fd, buffers)
-        except BlockingIOError:
-            return None
-        except OSError as error:  # EBADFD, or EFAULT while it goes
-            raise TapGoneError(f"the device {self.name} was deleted") from error
-
     def read_each(self, rooms: Sequence[Sequence[Writable]]) -> list[int]:
         """Read one header and frame into each room until nothing is there; return their sizes.
 
-        As `read_parts_into` for each, without a line of Python between two reads.
+        A room is at most 1024 buffers, filled one after the other. What does not fit is cut off
+        without a word: 64 KB + 32 bytes hold everything. No line of Python runs between two reads;
+        an empty one costs 1.1 µs, an exception.
         """
         sizes: list[int] = []
         try:
             sizes.extend(map(os.readv, repeat(self._fd), rooms))
         except BlockingIOError:
             pass  # what was read before is in the list
-        except OSError as error:
+        except OSError as error:  # EBADFD, or EFAULT while it goes
             raise TapGoneError(f"the device {self.name} was deleted") from error
         return sizes
 
