@@ -126,8 +126,7 @@ class BulkQueue(Generic[Item]):
         CoDel drops one behind it instead.
         """
         size_bytes = item.size_bytes
-        limit = KEEP_LIMITS * self.limit_bytes if keep else self.limit_bytes
-        if self._items and self.size_bytes + size_bytes > limit:
+        if self._items and size_bytes > self._free_bytes(keep):
             self.refused += 1
             return False
         if not self._items:
@@ -138,9 +137,11 @@ class BulkQueue(Generic[Item]):
 
     def room(self, size_bytes: int, count: int, *, keep: bool = False) -> int:
         """Say how many of so many frames, of one size, would find room as one item."""
-        limit = KEEP_LIMITS * self.limit_bytes if keep else self.limit_bytes
-        free = (limit - self.size_bytes) // size_bytes
+        free = self._free_bytes(keep) // size_bytes
         return min(count, max(free, 0 if self._items else 1))
+
+    def _free_bytes(self, keep: bool) -> int:
+        return (KEEP_LIMITS if keep else 1) * self.limit_bytes - self.size_bytes
 
     @property
     def head(self) -> Item:
