@@ -26,9 +26,8 @@ from wrrtun.keys import parse_key, parse_public_key
 from wrrtun.linux.udp import ClientSocket
 from wrrtun.loop import draw
 
-PAUSE_SECONDS: Final = (
-    0.1  # between one's first handshake and the next one's: all at once are too many
-)
+# Between one's first handshake and the next one's: all at once are too many.
+PAUSE_SECONDS: Final = 0.1
 LINKS: Final = (LinkOffer(0, 1.0, 1.0, 0, 0),)
 
 
