@@ -71,6 +71,7 @@ class World:
         self.now = 1000.0
         self.suite = suite
         self.ahead = {"client": 0.0, "server": server_ahead}  # of `now`: each end's own clock
+        self.wall_ahead = 0.0  # of the true date: the client's wall clock
         self.settings = TunnelSettings(MTU, life or KeyLife())
         self.lines = lines
         self.ports = [40_000 + number for number in range(len(lines))]
@@ -118,7 +119,7 @@ class World:
             self.settings,
             HEADER_BYTES,
             self.random.randbytes,
-            lambda: 1.7e9 + self.now,
+            lambda: 1.7e9 + self.now + self.wall_ahead,
             self.now,
             self.copies,
         )

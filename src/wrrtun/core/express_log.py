@@ -37,6 +37,8 @@ class ExpressLog:
         for _, sent in found:
             count = -(-len(sent.data) // sent.datagram_bytes)
             other.charge(count, len(sent.data), now)
+            # Those that came the first time are refused as replays: that is no loss of this link.
+            other.link.outgoing.datagrams -= count
         return [sent._replace(link=other.number, path=other.path) for _, sent in found]
 
     def clear(self) -> None:

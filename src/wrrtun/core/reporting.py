@@ -6,6 +6,7 @@ from typing import Final
 
 from .bond import Bond
 from .inbound import Inbound
+from .link_state import LinkState
 from .member import Member
 from .messages import ControlMessage
 from .reports import Report
@@ -33,6 +34,18 @@ class Reporting:
         self._inbound = inbound
         self._send = send
         self._reported_at = now
+
+    def doubtful(self) -> bool:
+        """Tell whether the other end needs a report though no bulk arrives.
+
+        While its own reports are missing, it may need to hear whom they do not reach by. Where this
+        end's datagrams do not arrive, its answers to probes do not either: a report over another
+        link then says that the other direction is well.
+        """
+        bond = self._bond
+        if bond.trusted is not bond.carrying():
+            return True
+        return any(member.link.state is LinkState.STALLED for member in bond)
 
     def report(self, now: float) -> None:
         """Tell the other end what has arrived over each link, and which has no socket any more."""

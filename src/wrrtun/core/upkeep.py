@@ -266,9 +266,7 @@ class Upkeep:
             for change in self._fitness.judge(now):
                 self.note(change, now)
         self._mark(now)
-        # While reports are missing, the other end may need to hear whom its own do not reach by.
-        doubtful = self._bond.trusted is not self._bond.carrying()
-        if (received or doubtful) and now >= self.reporting.due_at:
+        if (received or self.reporting.doubtful()) and now >= self.reporting.due_at:
             self.reporting.report(now)
         table = self._share.due(now)
         if table is not None and (best := self._bond.fastest(now)) is not None:
