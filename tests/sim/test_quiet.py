@@ -1,8 +1,11 @@
 """A tunnel with nothing to carry is looked after rarely, and none the less kept."""
 
+import pytest
+
 from tests.sim.lines import both
 from tests.sim.test_links import cut, mend
 from tests.sim.world import World
+from wrrtun.core.wire import Kind
 
 
 def quiet_world(seed: int = 1) -> World:
@@ -57,16 +60,31 @@ def test_a_line_that_dies_while_all_is_quiet_is_missed_at_the_next_probe() -> No
     assert world.state("client", 0) == "up"
 
 
-def test_a_line_that_died_in_the_quiet_is_left_soon_once_there_is_something_to_send() -> None:
+@pytest.mark.parametrize("dead", [0, 1])
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_the_first_small_frames_arrive_though_a_line_died_in_the_quiet(
+    dead: int, sender: str
+) -> None:
     world = quiet_world()
     world.run(0.5)
-    cut(world, 0)
+    cut(world, dead)
+    for number in range(60):
+        world.send(sender, number, express=True)
+        world.run(0.1)
+    receiver = "server" if sender == "client" else "client"
+    assert world.numbers(receiver) == list(range(60))
+    assert world.state(sender, dead) == "down"
+    assert world.client.tunnel.rekeys == 0
+
+
+def test_small_frames_take_two_lines_only_while_the_best_may_be_dead() -> None:
+    world = quiet_world()
+    world.sent = []
     for number in range(60):
         world.send("client", number, express=True)
         world.run(0.1)
-    arrived = world.numbers("server")
-    assert set(range(40, 60)) <= set(arrived)
-    assert world.client.tunnel.rekeys == 0
+    links = [sent.path for sent in world.sent if sent.kind == Kind.EXPRESS]
+    assert links == [0, 1] + [0] * 59
 
 
 def test_a_server_that_lost_its_memory_in_the_quiet_is_found_out_at_the_next_probe() -> None:

@@ -1,11 +1,17 @@
 """The links of one tunnel as this end uses them: which carry, which is fastest, which stands by."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from .link_state import CARRYING, LinkState
 from .member import Member
 from .offers import LinkRole
 from .paths import Path
+
+# Even in idle times a link is heard each second. One that has not been for so long may be dead: a
+# small frame goes over another one too, until an answer or silence has decided. So the first frames
+# after a quiet hour arrive.
+UNHEARD_SECONDS: Final = 1.5
 
 
 class Bond:
@@ -76,7 +82,10 @@ class Bond:
         candidates = self.trusted if count == 1 else self._carrying
         if len(candidates) == 1:
             return candidates
-        return sorted(candidates, key=lambda member: member.express_cost_seconds(now))[:count]
+        ranked = sorted(candidates, key=lambda member: member.express_cost_seconds(now))
+        if now - ranked[0].link.heard_at > UNHEARD_SECONDS:
+            count = max(count, 2)
+        return ranked[:count]
 
     def credit(self, member: Member, path: Path, count: int, size: int, now: float) -> None:
         """Count authentic datagrams on the link that brought them, whatever their header says."""
