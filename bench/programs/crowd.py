@@ -7,6 +7,7 @@ It says "up" when all of them have a session, and goes on until it is ended.
 
 import heapq
 import itertools
+import random
 import select
 import sys
 import time
@@ -32,14 +33,19 @@ LINKS: Final = (LinkOffer(0, 1.0, 1.0, 0, 0),)
 
 
 class Idler:
-    """One client with nothing to send."""
+    """One client with nothing to send.
+
+    Its clock is its own, as each machine's is: or all would do the same at the same moment.
+    """
 
     def __init__(self, key: bytes, host: str, port: int, server_key: bytes, source: str) -> None:
         self.socket = ClientSocket((ip_address(host), port), source=ip_address(source))
         suite = Suite.AES_256_GCM
         initiator = Initiator(key, server_key, NO_PSK, suite=suite, boot_id=draw(16), random=draw)
         settings = TunnelSettings(tunnel_mtu(1500, ipv6=False))
-        self.client = Client(initiator, LINKS, settings, UDP_IPV4_BYTES, draw, time.time, clock())
+        self._ahead = random.random()  # seconds, of this process's clock
+        began = clock() + self._ahead
+        self.client = Client(initiator, LINKS, settings, UDP_IPV4_BYTES, draw, time.time, began)
         self.deadline = 0.0
         self.up = False
 
@@ -47,15 +53,17 @@ class Idler:
         """Take all that has arrived."""
         while (received := self.socket.receive_into(buffer)) is not None:
             size, datagram_bytes = received
-            self.client.receive(0, buffer[:size], datagram_bytes, now)
+            self.client.receive(0, buffer[:size], datagram_bytes, now + self._ahead)
 
     def poll(self, now: float) -> None:
         """Do what is due."""
-        output = self.client.poll(now)
+        output = self.client.poll(now + self._ahead)
         for transmit in output.transmits:
             self.socket.send(transmit.data, transmit.datagram_bytes)
         self.up = self.up or any(isinstance(event, SessionUp) for event in output.events)
-        self.deadline = output.deadline or now + 1.0
+        self.deadline = now + 1.0
+        if output.deadline is not None:
+            self.deadline = output.deadline - self._ahead
 
 
 def run(idlers: list[Idler]) -> None:

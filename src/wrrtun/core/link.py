@@ -13,9 +13,7 @@ from .path_mtu import PathMtu
 from .probing import (
     ANSWERS_TO_RETURN,
     FLOWING_INTERVAL_SECONDS,
-    IDLE_INTERVAL_SECONDS,
     MOST_PROBES_PER_SECOND,
-    RESTING_INTERVAL_SECONDS,
     Prober,
     Trust,
 )
@@ -96,6 +94,7 @@ class Link:
         """Learn from the other end's probe: its clock, and its count of datagrams sent."""
         self.incoming.delay.add(now - sent_us / 1e6, now)
         self.incoming.compare(sent_datagrams, self.incoming.datagrams, now)
+        self._prober.asked(now)
 
     def on_reply(
         self,
@@ -184,9 +183,12 @@ class Link:
             return self._signal(Signal.LOSS_FELL, "loses little", now)
         return None
 
-    def rest(self, resting: bool) -> None:
-        """Probe a link that stands by ever so rarely, for its bytes may cost money."""
-        self._prober.idle_interval = RESTING_INTERVAL_SECONDS if resting else IDLE_INTERVAL_SECONDS
+    def rest(self, interval_seconds: float | None) -> None:
+        """Probe a link that stands by ever so rarely, for its bytes may cost money; None: do not.
+
+        A probe of the other end's is as good as one of our own.
+        """
+        self._prober.resting_interval = interval_seconds
 
     def share_probes(self, links: int) -> None:
         """Probe the more rarely, the more links there are: each probe and answer costs CPU."""

@@ -4,7 +4,7 @@ A server may have a thousand such clients, and a mobile line's radio would like 
 frame, or a probe without an answer, ends it: from then on links are probed as ever.
 """
 
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from .bond import Bond
@@ -15,17 +15,22 @@ from .outbound import Outbound
 QUIET_AFTER_SECONDS: Final = 10.0
 # A probe that has waited so long for its answer wants others.
 OVERDUE_SECONDS: Final = 1.0
+# Of the time after which keys are renewed: how often one looks at all.
+LOOK_SHARE: Final = 1 / 8
 
 
 class Quiet:
     """What one tunnel has carried of late. `on`: nothing."""
 
-    def __init__(self, bond: Bond, inbound: Inbound, outbound: Outbound, now: float) -> None:
+    def __init__(
+        self, bond: Bond, inbound: Inbound, outbound: Outbound, rekey_seconds: float, now: float
+    ) -> None:
         self.on = False
         self.ended_at = now
         self._bond = bond
         self._inbound = inbound
         self._outbound = outbound
+        self._look_seconds = rekey_seconds * LOOK_SHARE
         self._frames = 0
         self._carried_at = now
 
@@ -45,6 +50,13 @@ class Quiet:
         """Tell whether what is to be sent now is the first after a pause."""
         out = self._outbound
         return self.on or (bool(out.queue) and now - out.bulk_sent_at >= FLOWING_SECONDS)
+
+    def next_look(self, due: float, now: float) -> float:
+        """Say when to look again, where something else is due at `due`.
+
+        At whole seconds: so one wake-up looks after all quiet tunnels of a server.
+        """
+        return ceil(min(due, now + self._look_seconds))
 
     def asked_at(self) -> float:
         """Say when the oldest probe left that a link which carries has not answered.

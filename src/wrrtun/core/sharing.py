@@ -17,7 +17,7 @@ class TableShare:
     def __init__(self, *, owner: bool) -> None:
         self.table: LinkTable | None = None
         self.changed = False  # at the server: since the tunnel took it over
-        self._owner = owner
+        self.owner = owner
         self._agreed = 0  # the serial that the server is known to have; 0 comes by handshake
         self._sent_at = float("-inf")
 
@@ -36,12 +36,12 @@ class TableShare:
 
     def take(self, table: LinkTable) -> None:
         """Take a table from the other end, if it is ours to take, and newer."""
-        if not self._owner and (self.table is None or table.serial > self.table.serial):
+        if not self.owner and (self.table is None or table.serial > self.table.serial):
             self.table, self.changed = table, True
 
     def due(self, now: float) -> LinkTable | None:
         """Return the table if it is to be sent now."""
-        if not self._owner or self.table is None or self.table.serial <= self._agreed:
+        if not self.owner or self.table is None or self.table.serial <= self._agreed:
             return None
         if now - self._sent_at < REPEAT_SECONDS:
             return None

@@ -28,6 +28,7 @@ from .offers import LinkTable
 from .outbound import Outbound
 from .output import Outbox
 from .paths import NO_TOKEN, Path
+from .probing import RESTING_INTERVAL_SECONDS
 from .quiet import Quiet
 from .rates import Rates
 from .reporting import Reporting
@@ -43,8 +44,6 @@ MAX_KBITS: Final = 0xFFFF_FFFF
 MAINTENANCE_SECONDS: Final = 0.025
 JUDGEMENT_SECONDS: Final = 0.1  # of what changes in seconds
 IDLE_MAINTENANCE_SECONDS: Final = 0.5
-# Of the time after which keys are renewed, while nothing is carried: 15 s.
-QUIET_SHARE: Final = 1 / 8
 # A process that comes later than this finds in its sockets what it would else call missing: it
 # first reads them all.
 LATE_SECONDS: Final = 0.015
@@ -84,8 +83,8 @@ class Upkeep:
         self.reporting = Reporting(bond, inbound, self.send, now)
         self._suspicion = Suspicion(bond)
         self._fitness = Fitness(bond)
-        self.quiet = Quiet(bond, inbound, outbound, now)
-        self._quiet_seconds = settings.key_life.rekey_seconds * QUIET_SHARE
+        self.quiet = Quiet(bond, inbound, outbound, settings.key_life.rekey_seconds, now)
+        self._resting_interval = RESTING_INTERVAL_SECONDS["client" if share.owner else "server"]
         self._reading = False
         self._judge_at = now
 
@@ -254,7 +253,8 @@ class Upkeep:
         self.quiet.look(now)
         for member in self._bond:
             resting = member.resting(now)
-            member.link.rest(resting or (self.quiet.on and member.link.state in CARRYING))
+            rests = resting or (self.quiet.on and member.link.state in CARRYING)
+            member.link.rest(self._resting_interval if rests else None)
             self.note(member.link.check(now, flowing and not resting), now)
             if member.link.probe_due(now, flowing and not resting):
                 self.probe(member, now)
@@ -280,7 +280,7 @@ class Upkeep:
             if member.path:
                 due.append(member.link.deadline(now, flowing and not member.resting(now)))
         if self.quiet.on and table is None and self.quiet.asked_at() > now:
-            due.append(now + self._quiet_seconds)
+            due = [self.quiet.next_look(min(due), now)]
         else:
             due += [now + (MAINTENANCE_SECONDS if flowing else IDLE_MAINTENANCE_SECONDS), rates_due]
         if received:
