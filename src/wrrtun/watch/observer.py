@@ -12,7 +12,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -62,7 +61,9 @@ class Observer:
         if self._file is not None:
             self._meter = Meter(_read_history(self._file))
         if self._config.web is not None:
-            # Not at the top, as below: a daemon without --web need not have it.
+            # Not at the top, as below: a daemon without --web need not have it, nor its memory.
+            from importlib import resources  # noqa: PLC0415
+
             from wrrtun.linux.http_server import Document, HttpServer  # noqa: PLC0415
 
             from .page import make_page  # noqa: PLC0415
