@@ -25,7 +25,6 @@ DATAGRAM: Final = bytes(1472)  # packets of 1500 bytes
 OVERLOAD: Final = 1.2
 TICK_SECONDS: Final = 0.004
 MEASURED_SECONDS: Final = 1.5
-FEW_PACKETS: Final = 400  # below, chance in what is lost is larger than the tolerance
 ETHERNET_BYTES: Final = 14
 
 

@@ -157,15 +157,16 @@ def test_the_measures_come_from_both_clocks() -> None:
     assert client.srtt == pytest.approx(0.090, abs=0.006)
     assert client.rttvar == pytest.approx(0.0, abs=0.003)
     assert client.owd_in == pytest.approx(0.060 - END_CLOCK_OFFSET, abs=0.006)
-    assert client.owd_out == pytest.approx(0.030 + END_CLOCK_OFFSET, abs=0.006)
-    assert client.owd_in_base == pytest.approx(0.060 - END_CLOCK_OFFSET, abs=0.006)
+    assert client.outgoing.delay.mean == pytest.approx(0.030 + END_CLOCK_OFFSET, abs=0.006)
+    assert client.incoming.delay.base == pytest.approx(0.060 - END_CLOCK_OFFSET, abs=0.006)
     assert client.jitter_in < 0.003
     assert server.owd_in == pytest.approx(0.030 + END_CLOCK_OFFSET, abs=0.006)
 
 
 def test_nothing_is_known_before_the_first_sample() -> None:
     link = Link(0, 5.0)
-    assert (link.srtt, link.rttvar, link.owd_in, link.owd_in_base, link.owd_out) == (None,) * 5
+    assert (link.srtt, link.rttvar, link.owd_in) == (None, None, None)
+    assert (link.incoming.delay.base, link.outgoing.delay.mean) == (None, None)
     assert (link.jitter_in, link.loss_in, link.loss_out) == (0.0, 0.0, 0.0)
     assert link.probe_due(5.0, flowing=False)
     assert link.deadline(5.0, flowing=False) <= 5.0

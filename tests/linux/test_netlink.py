@@ -107,17 +107,6 @@ def test_a_tap_becomes_a_port_of_a_bridge(namespace: Namespace) -> None:
         assert device.get_attr("IFLA_MASTER") == index_of(ip, "br0")
 
 
-def test_the_mtu_of_a_route_is_its_own_or_its_device_s(wire: Wire) -> None:
-    wire.ip_here.route("add", dst="10.77.0.0/16", gateway="10.1.0.2", metrics={"mtu": 1333})
-    with wire.here, Netlink() as netlink:
-        assert netlink.route_mtu(ip_address("10.1.0.2")) == 1500
-        assert netlink.route_mtu(ip_address("10.1.0.2"), "a", ip_address("10.1.0.1")) == 1500
-        assert netlink.route_mtu(ip_address("10.77.0.1"), "a") == 1333
-        assert netlink.route_mtu(ip_address("fd01::2"), "a") == 1500
-        assert netlink.route_mtu(ip_address("203.0.113.1")) is None
-        assert netlink.route_mtu(ip_address("10.1.0.2"), "lte0") is None
-
-
 @pytest.mark.parametrize(
     ("attempt", "sentence"),
     [

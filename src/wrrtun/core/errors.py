@@ -31,7 +31,6 @@ class Drop(StrEnum):
     NO_LINK = "no_link"
     SEND_FAILED = "send_failed"
     TAP_FULL = "tap_full"
-    REORDER_OVERFLOW = "reorder_overflow"
 
 
 class WrrtunError(Exception):

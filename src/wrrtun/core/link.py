@@ -245,19 +245,9 @@ class Link:
         return self.incoming.delay.mean
 
     @property
-    def owd_in_base(self) -> float | None:
-        """The same without queues: the least of late."""
-        return self.incoming.delay.base
-
-    @property
     def jitter_in(self) -> float:
         """Mean deviation of the delay of what comes in."""
         return self.incoming.delay.jitter
-
-    @property
-    def owd_out(self) -> float | None:
-        """Mean one-way delay of what goes out."""
-        return self.outgoing.delay.mean
 
     @property
     def loss_in(self) -> float:

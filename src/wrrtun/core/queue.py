@@ -98,7 +98,6 @@ class BulkQueue(Generic[Item]):
         self.limit_bytes = limit_bytes
         self.size_bytes = 0
         self.refused = 0  # items that found no room
-        self.signals = 0  # drops or marks that CoDel asked for
         self._items: deque[tuple[Item, int, float, bool]] = deque()
         self._head_bytes = 0  # what is left of the first item
         self._codel: CoDel | None = None
@@ -191,6 +190,4 @@ class BulkQueue(Generic[Item]):
         if self._codel is None or not self._items or self._items[0][3]:
             return False
         idle = self.size_bytes - self._head_bytes <= MIN_BACKLOG_BYTES
-        drop = self._codel.should_drop(self.sojourn_seconds(now), idle, now)
-        self.signals += drop
-        return drop
+        return self._codel.should_drop(self.sojourn_seconds(now), idle, now)

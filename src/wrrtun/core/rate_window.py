@@ -151,11 +151,6 @@ class QueueGauge:
         self._base = WindowedMinimum()
         self._recent: deque[float] = deque(maxlen=6)
 
-    @property
-    def base(self) -> float | None:
-        """The mean delay of a report without a queue; off by the difference of two clocks."""
-        return self._base.value
-
     def measure(self, samples: Sequence[Sample], now: float) -> None:
         """Take a report's samples."""
         delays = [sample.delay for sample in samples]
@@ -165,10 +160,6 @@ class QueueGauge:
         base = self._base.value
         assert base is not None
         self.queue = min(mean, *delays[-3:]) - base
-
-    def propose(self, base: float, now: float) -> None:
-        """Take a base from elsewhere: probes know it before any bulk."""
-        self._base.add(base, now)
 
     def learn(self, samples: Sequence[Sample]) -> None:
         """Take the last measurement for what an empty queue looks like."""

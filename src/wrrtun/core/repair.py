@@ -50,7 +50,6 @@ class Repairs:
         self.nacks = 0  # messages
         self.sent_datagrams = 0
         self.refused_datagrams = 0  # the allowance was used up
-        self.unknown_datagrams = 0  # asked for, but no longer kept
         self._bond = bond
         self._log = log
         self._scheduler = scheduler
@@ -105,14 +104,12 @@ class Repairs:
             kept = next(self._log.parts(first, end), None)
             # Who has let go of a link refuses what was sealed for it.
             if kept is None or not self._known(kept[0].link):
-                self.unknown_datagrams += end - first
                 self._wanted.popleft()
                 continue
             run, start, stop = kept
             trusted = self._bond.trusted
             fitting = [one for one in trusted if one.link.path_mtu.size_bytes >= run.datagram_bytes]
             if trusted and not fitting:
-                self.unknown_datagrams += stop - start
                 self._go_on(stop, end)
                 continue
             other = _other(fitting, run.link, now) if elsewhere else None

@@ -57,11 +57,6 @@ def pack_header(kind: int, link: int, session: int, seq: int) -> int:
     return kind << 60 | link << 56 | session << 40 | seq
 
 
-def seq_after(a: int, b: int) -> bool:
-    """Tell whether `a` comes after `b` in serial-number arithmetic modulo 2**40 (RFC 1982, 3.2)."""
-    return a != b and ((a - b) & SEQ_MASK) < SEQ_HALF
-
-
 def seq_distance(a: int, b: int) -> int:
     """Say how far `a` lies ahead of `b`, negative when behind (RFC 1982)."""
     return ((a - b + SEQ_HALF) & SEQ_MASK) - SEQ_HALF

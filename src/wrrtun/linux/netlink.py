@@ -1,4 +1,4 @@
-"""Network devices: find them, set up the TAP, ask for a route's MTU.
+"""Network devices: find them, set up the TAP.
 
 Every call is one or two requests to the kernel, done when it returns. Devices are named, not
 numbered: a number means another device after the first one was deleted and made again.
@@ -13,7 +13,6 @@ from pyroute2.netlink import NLM_F_CREATE, NLM_F_REPLACE
 from pyroute2.netlink.rtnl import (
     RTM_GETADDR,
     RTM_GETLINK,
-    RTM_GETROUTE,
     RTM_NEWADDR,
     RTM_NEWLINK,
 )
@@ -24,7 +23,6 @@ from pyroute2.netlink.rtnl.ifaddrmsg import (
     ifaddrmsg,
 )
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_RUNNING, IFF_UP, ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from wrrtun.core.errors import ConfigError
 
@@ -121,38 +119,6 @@ class Netlink(Closing):
             and (usable := read_address(message)) is not None
             and label in (None, usable[1])
         )
-
-    def route_mtu(
-        self, destination: Address, device: str | None = None, source: Address | None = None
-    ) -> int | None:
-        """Return the IP-layer MTU towards a destination, in bytes; None without a route.
-
-        It is the path MTU where ICMP told one (it may lie), else the route's, else the device's.
-        """
-        question = rtmsg()
-        question["family"] = FAMILIES[destination.version]
-        question["dst_len"] = destination.max_prefixlen
-        question["attrs"] = [("RTA_DST", str(destination))]
-        if source is not None:
-            question["src_len"] = source.max_prefixlen
-            question["attrs"].append(("RTA_SRC", str(source)))
-        if device is not None:
-            through = self._get_link(ifname=device)
-            if through is None:
-                return None
-            question["attrs"].append(("RTA_OIF", through.index))
-        try:
-            route = self._kernel.ask(RTM_GETROUTE, question)
-        except OSError:
-            return None
-        if route is None:
-            return None
-        metrics = route.get_attr("RTA_METRICS")
-        mtu: int | None = metrics.get_attr("RTAX_MTU") if metrics is not None else None
-        if mtu is not None:
-            return mtu
-        out = self._get_link(index=route.get_attr("RTA_OIF") or 0)
-        return out.mtu if out is not None else None
 
     def add_address(self, device: str, address: Interface) -> None:
         """Give a device an address and its network; having it already is no error."""
