@@ -17,9 +17,7 @@ def main(old: Path, new: Path, loss: float) -> int:
     """Print the comparison; return 1 when a row is worse than allowed, or gone, else 0."""
     before = {entry.key: entry for entry in summary.entries(Folder(old).results())}
     after = {entry.key: entry for entry in summary.entries(Folder(new).results())}
-    table = Table()
-    for column in ("profile", "contender", "traffic", "figure", "old", "new", "ratio", ""):
-        table.add_column(column)
+    table = Table("profile", "contender", "traffic", "figure", "old", "new", "ratio", "")
     worse = 0
     for key, entry in before.items():
         for name, unit, was, more_is_better in _figures(entry):

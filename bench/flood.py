@@ -12,8 +12,6 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +19,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from bench.lab.ending import Held
 from bench.lab.namespace import Namespace
 from bench.processes import ProcessError
 from bench.rivals import Rival, rivals
@@ -39,8 +38,8 @@ class Score:
     cpu_us_per_packet: list[float] = field(default_factory=list)
 
 
-class Sink:
-    """A socket in a namespace that everything arrives at and nobody reads."""
+class Sink(Held):
+    """A socket in a namespace that everything arrives at and nobody reads, until it is closed."""
 
     def __init__(self, namespace: Namespace, address: str) -> None:
         self._namespace = namespace
@@ -63,22 +62,12 @@ class Sink:
         self._socket.close()
 
 
-@contextmanager
-def sink(namespace: Namespace, address: str) -> Iterator[Sink]:
-    """Have a sink until the end."""
-    made = Sink(namespace, address)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 def measure(
     client: Namespace, server: Namespace, rival: Rival, size: int, seconds: float
 ) -> tuple[float, float]:
     """Flood once; return packets a second and the daemons' CPU microseconds for each."""
     argv = [sys.executable, "-m", "bench.programs.flood", rival.address, str(PORT)]
-    with sink(server, rival.address) as there:
+    with Sink(server, rival.address) as there:
         spent, began = rival.cpu_seconds(), time.monotonic()
         with Program(client, [*argv, str(size), str(seconds)]) as program:
             program.output(seconds)
@@ -102,9 +91,7 @@ def compare(size: int, seconds: float, runs: int) -> dict[str, Score]:
 
 def show(scores: dict[str, Score]) -> Table:
     """Lay the scores out as a table."""
-    table = Table()
-    for column in ("", "packets/s, median", "all runs", "CPU-us a packet"):
-        table.add_column(column)
+    table = Table("", "packets/s, median", "all runs", "CPU-us a packet")
     for name, score in scores.items():
         table.add_row(
             name,

@@ -1,6 +1,7 @@
 """A long-running program under observation: when it is ready, what it uses, how it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,11 @@ TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 class ProcessError(Exception):
     """The program did not become ready, or did not end; the message has its last words."""
+
+
+def missing(program: str) -> str | None:
+    """Say, in a short clause, that a program is not there; None when it is."""
+    return None if shutil.which(program) else f"no {program} on PATH"
 
 
 class Process(Held):

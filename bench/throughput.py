@@ -70,9 +70,8 @@ def ratio(scores: dict[str, Score]) -> float:
 
 def show(scores: dict[str, Score]) -> Table:
     """Lay the scores out as a table."""
-    table = Table()
-    for column in ("", "Gbit/s, median", "all runs", "CPU-ns a byte", "retransmits", "RSS, MB"):
-        table.add_column(column)
+    columns = ("", "Gbit/s, median", "all runs", "CPU-ns a byte", "retransmits", "RSS, MB")
+    table = Table(*columns)
     for name, score in scores.items():
         table.add_row(
             name,

@@ -57,9 +57,7 @@ def wireguard(lab: Lab) -> Iterator[WireGuard]:
             known = keys[peer].public_key().public_bytes_raw().hex()
             own = keys[role].private_bytes_raw().hex()
             _tell(where, f"private_key={own}", *about[:1], f"public_key={known}", *about[1:])
-            index = namespace.index(DEVICES[role])
-            namespace.iproute.addr("add", index=index, address=inside, prefixlen=24)
-            namespace.iproute.link("set", index=index, mtu=MTU, state="up")
+            namespace.take_up(DEVICES[role], inside, mtu=MTU)
             return process
 
         listening = f"listen_port={PORT}"

@@ -12,10 +12,10 @@ from typing import Final
 from pyroute2 import NetlinkError
 
 from bench.contenders import Way
-from bench.contenders.openvpn import missing
 from bench.lab.namespace import Namespace
 from bench.lab.topology import Lab
 from bench.openvpn import Transport, openvpn
+from bench.processes import missing
 from bench.profiles import Profile
 from bench.traffic import ping
 
@@ -43,7 +43,7 @@ class Bond:
         except NetlinkError:
             return "no bonding in this kernel"
         lab.server.iproute.link("del", index=lab.server.index("probe"))
-        return missing()
+        return missing("openvpn")
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:
@@ -97,8 +97,7 @@ def _bonded(namespace: Namespace, devices: list[str], inside: str) -> Iterator[N
             # A device must be down to come under a bond, which takes it up.
             iproute.link("set", index=namespace.index(device), state="down")
             iproute.link("set", index=namespace.index(device), master=bond)
-        iproute.addr("add", index=bond, address=inside, prefixlen=24)
-        iproute.link("set", index=bond, state="up")
+        namespace.take_up(DEVICE, inside)
         yield
     finally:
         iproute.link("del", index=bond)

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +16,17 @@ from pathlib import Path
 from typing import Final
 
 from bench.contenders import Way
-from bench.lab.namespace import Namespace
 from bench.lab.topology import SERVER_ADDRESS, Lab
-from bench.processes import Process, ProcessError
+from bench.processes import Process, ProcessError, missing
 from bench.profiles import Line, Profile
 from bench.traffic import ping
 
 CLIENT_INSIDE: Final = "10.5.0.2"
 SERVER_INSIDE: Final = "10.5.0.1"
 MLVPN_PORT: Final = 5080  # and the line's number
-GLORYTUN_PORT: Final = 5000
+GLORYTUN_SERVER: Final = ("addr", SERVER_ADDRESS, "port", "5000")
 REORDERED_PACKETS: Final = 64  # MLVPN's manual: a good start
+ROLES: Final = ("server", "client")  # in the order in which they start
 READY_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.1
 
@@ -41,22 +40,19 @@ class Mlvpn:
 
     def available(self, lab: Lab) -> str | None:
         del lab
-        return None if shutil.which("mlvpn") else "no mlvpn on PATH"
+        return missing("mlvpn")
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:
         password = secrets.token_hex(16)
         with tempfile.TemporaryDirectory(prefix="mlvpn-") as name, contextlib.ExitStack() as stack:
-            ends = []
-            for role, namespace in (("server", lab.server), ("client", lab.client)):
+            ends = {}
+            for role in ROLES:
                 file = Path(name, f"{role}.conf")
                 file.touch(mode=0o600)
                 file.write_text(_mlvpn_configuration(role, password, lab, profile))
                 argv = ["mlvpn", "--config", str(file), "--yes-run-as-root"]
-                ends.append(
-                    stack.enter_context(Process(namespace, argv, Path(name, f"{role}.log")))
-                )
-                _address(ends[-1], namespace, f"mlvpn{role[0]}", role)
+                ends[role] = _end(stack, lab, role, argv, f"mlvpn{role[0]}", Path(name))
             yield _reached(lab, ends)
 
 
@@ -93,7 +89,7 @@ class Glorytun:
 
     def available(self, lab: Lab) -> str | None:
         del lab
-        return None if shutil.which("glorytun") else "no glorytun on PATH"
+        return missing("glorytun")
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:
@@ -105,50 +101,48 @@ class Glorytun:
             key.touch(mode=0o600)
             made = lab.server.run(["glorytun", "keygen"], READY_SECONDS)
             key.write_text(made.stdout)
-            ends = []
-            for role, namespace in (("server", lab.server), ("client", lab.client)):
+            ends = {}
+            for role in ROLES:
                 # Its control sockets are named after devices, and all namespaces share them.
                 device = f"gt{role[0]}{os.getpid()}"
-                words = ["dev", device, "keyfile", str(key)]
-                if role == "server":
-                    words += ["from", "addr", SERVER_ADDRESS, "port", str(GLORYTUN_PORT)]
-                else:
-                    words += ["to", "addr", SERVER_ADDRESS, "port", str(GLORYTUN_PORT)]
-                argv = ["glorytun", "bind", *words]
-                ends.append(
-                    stack.enter_context(Process(namespace, argv, Path(name, f"{role}.log")))
-                )
-                _address(ends[-1], namespace, device, role)
+                argv = ["glorytun", "bind", "dev", device, "keyfile", str(key)]
+                argv += ["from" if role == "server" else "to", *GLORYTUN_SERVER]
+                ends[role] = _end(stack, lab, role, argv, device, Path(name))
             for line, each in zip(lab.lines, profile.lines, strict=True):
-                self._add_path(lab.client, f"gtc{os.getpid()}", line.address, each)
+                self._add_path(lab, f"gtc{os.getpid()}", line.address, each)
             yield _reached(lab, ends)
 
-    def _add_path(self, client: Namespace, device: str, address: str, line: Line) -> None:
+    def _add_path(self, lab: Lab, device: str, address: str, line: Line) -> None:
         rates = ["tx", f"{line.up.rate_bits_per_second / 8:.0f}"]
         rates += ["rx", f"{line.down.rate_bits_per_second / 8:.0f}"]
-        words = ["dev", device, "addr", address, "to", "addr", SERVER_ADDRESS]
-        words += ["port", str(GLORYTUN_PORT), "set", "up", "rate", "fixed", *rates]
-        done = client.run(["glorytun", "path", *words], READY_SECONDS)
+        words = ["dev", device, "addr", address, "to", *GLORYTUN_SERVER]
+        words += ["set", "up", "rate", "fixed", *rates]
+        done = lab.client.run(["glorytun", "path", *words], READY_SECONDS)
         if done.returncode != 0:
             raise ProcessError(f"glorytun path: {done.stdout}{done.stderr}")
 
 
-def _address(process: Process, namespace: Namespace, device: str, role: str) -> None:
-    """Wait for an end's device, give it its address and take it up."""
+def _end(
+    stack: contextlib.ExitStack, lab: Lab, role: str, argv: list[str], device: str, room: Path
+) -> Process:
+    """Start an end for as long as the stack; give its device an address once it is there."""
+    namespace, inside = (
+        (lab.client, CLIENT_INSIDE) if role == "client" else (lab.server, SERVER_INSIDE)
+    )
+    process = stack.enter_context(Process(namespace, argv, room / f"{role}.log"))
     there = functools.partial(namespace.iproute.link_lookup, ifname=device)
     process.wait_until(lambda: bool(there()), "there", READY_SECONDS, POLL_SECONDS)
-    inside = CLIENT_INSIDE if role == "client" else SERVER_INSIDE
-    namespace.iproute.addr("add", index=namespace.index(device), address=inside, prefixlen=24)
-    namespace.iproute.link("set", index=namespace.index(device), state="up")
+    namespace.take_up(device, inside)
+    return process
 
 
-def _reached(lab: Lab, ends: list[Process]) -> Way:
+def _reached(lab: Lab, ends: dict[str, Process]) -> Way:
     """Wait until a ping comes through."""
-    client = ends[1]
+    client = ends["client"]
     client.wait_until(
         lambda: ping(lab.client, SERVER_INSIDE, 0.1).lost < 1.0, "up", READY_SECONDS, POLL_SECONDS
     )
-    return Way(lab.client, lab.server, SERVER_INSIDE, None, (client, ends[0]))
+    return Way(lab.client, lab.server, SERVER_INSIDE, None, (client, ends["server"]))
 
 
 ALL: Final = (Mlvpn(), Glorytun())

@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pyroute2 import MPTCP
 
 from bench.contenders import Way
 from bench.lab.topology import SERVER_ADDRESS, Lab
+from bench.processes import missing
 from bench.profiles import Profile
 
 SUBFLOW: Final = 2  # MPTCP_PM_ADDR_FLAG_SUBFLOW: open another subflow from this address
@@ -31,7 +31,7 @@ class MultipathTcp:
         with lab.client.entered():
             if not Path("/proc/sys/net/mptcp/enabled").exists():
                 return "no MPTCP in this kernel"
-        return None if shutil.which("mptcpize") else "no mptcpize here"
+        return missing("mptcpize")
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:

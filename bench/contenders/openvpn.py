@@ -1,19 +1,14 @@
 """OpenVPN over the first line: what one TAP tunnel in C makes of it."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.contenders import Way
 from bench.lab.topology import Lab
 from bench.openvpn import SERVER_INSIDE, Transport, openvpn
+from bench.processes import missing
 from bench.profiles import Profile
-
-
-def missing() -> str | None:
-    """Say that there is no OpenVPN; None when there is."""
-    return None if shutil.which("openvpn") else "no openvpn here"
 
 
 @dataclass(frozen=True)
@@ -26,7 +21,7 @@ class OneOpenVpn:
 
     def available(self, lab: Lab) -> str | None:
         del lab
-        return missing()
+        return missing("openvpn")
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:

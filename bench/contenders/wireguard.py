@@ -1,12 +1,12 @@
 """WireGuard in userspace over the first line."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.contenders import Way
 from bench.lab.topology import Lab
+from bench.processes import missing
 from bench.profiles import Profile
 from bench.traffic import ping
 from bench.wireguard import SERVER_INSIDE, wireguard
@@ -21,7 +21,7 @@ class WireGuardGo:
 
     def available(self, lab: Lab) -> str | None:
         del lab
-        return None if shutil.which("wireguard-go") else "no wireguard-go here"
+        return missing("wireguard-go")
 
     @contextlib.contextmanager
     def up(self, lab: Lab, profile: Profile) -> Iterator[Way]:

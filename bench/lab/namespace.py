@@ -69,6 +69,15 @@ class Namespace(Held):
             raise LookupError(f"no device {device} in {self.name}")
         return int(found[0])
 
+    def take_up(self, device: str, address: str, **settings: int) -> None:
+        """Give a device an IPv4 address in a network of 24 bits, and its settings, and take it up.
+
+        `settings` are named as netlink has them, such as mtu.
+        """
+        index = self.index(device)
+        self.iproute.addr("add", index=index, address=address, prefixlen=24)
+        self.iproute.link("set", index=index, state="up", **settings)
+
     def sysctl(self, settings: Mapping[str, str | int]) -> None:
         """Write settings, named by their path under /proc/sys/net."""
         with self.entered():

@@ -9,7 +9,7 @@ cpu         how much of the machine idled
 from bench.traffic.cpu import CpuMeter
 from bench.traffic.echo import Pings, RunningPing, percentile, ping, start_ping
 from bench.traffic.iperf3 import Load, RunningLoad, Throughput, start_load, throughput
-from bench.traffic.program import Program, TrafficError, next_port
+from bench.traffic.program import Program, TrafficError, listening, next_port
 
 __all__ = [
     "CpuMeter",
@@ -20,6 +20,7 @@ __all__ = [
     "RunningPing",
     "Throughput",
     "TrafficError",
+    "listening",
     "next_port",
     "percentile",
     "ping",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.lab.namespace import Namespace
-from bench.traffic.program import Program, TrafficError, next_port
+from bench.traffic.program import Program, TrafficError, listening, next_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,15 @@ class RunningLoad:
 
     def __init__(self, client: Namespace, server: Namespace, address: str, load: Load) -> None:
         self._load = load
-        port = str(next_port())
+        number = next_port()
+        port = str(number)
         interval = f"{load.interval_seconds:g}"
         serve = ["iperf3", "--server", "--one-off", "--json", "--interval", interval]
         # Bound, because UDP is else answered from another of the server's addresses.
         serve += ["--port", port, "--bind", address]
         call = ["iperf3", "--client", address, "--port", port]
         with contextlib.ExitStack() as stack:
-            listening = stack.enter_context(Program(server, [*load.wrap, *serve]))
-            listening.wait_for_listener(int(port))
+            stack.enter_context(listening(server, [*load.wrap, *serve], number))
             self._client = Program(client, [*load.wrap, *call, *_arguments(load)])
             self._server = stack.pop_all()
 

@@ -1,11 +1,12 @@
 """A program that makes or takes traffic: started in a namespace, waited for, ended."""
 
+import contextlib
 import itertools
 import json
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,3 +86,13 @@ class Program(Held):
         """End it, whatever it is doing."""
         self._process.kill()
         self._process.communicate()
+
+
+@contextlib.contextmanager
+def listening(
+    namespace: Namespace, argv: Sequence[str], port: int, kind: str = "tcp"
+) -> Iterator[Program]:
+    """Run a program that serves at a port; the `with` block begins when it does, and ends it."""
+    with Program(namespace, argv) as program:
+        program.wait_for_listener(port, kind)
+        yield program

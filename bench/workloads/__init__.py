@@ -4,6 +4,7 @@ A workload runs once over a `Way` and says what came of it. The harness pings be
 the lines and meters the CPU; a workload does none of that.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -61,3 +62,20 @@ class Workload(Protocol):
 
     def run(self, way: Way, seconds: float, seed: int) -> Outcome:
         """Send for about `seconds`; TrafficError when that fails, at the latest 30 s after."""
+
+
+def transfer(
+    size_bytes: int,
+    seconds: float,
+    parts_bytes: Sequence[int],
+    interval_seconds: float,
+    figures: dict[str, float] | None = None,
+) -> Outcome:
+    """Say what a program's transfer comes to; of the bytes by interval, whole intervals count."""
+    whole = parts_bytes[: int(seconds / interval_seconds)]
+    return Outcome(
+        goodput_bits_per_second=size_bytes * 8 / seconds,
+        interval_seconds=interval_seconds,
+        intervals=tuple(each * 8 / interval_seconds for each in whole),
+        figures=figures or {},
+    )

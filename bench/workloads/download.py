@@ -1,10 +1,8 @@
 """A file by curl from a web server: the story's wget."""
 
-import contextlib
 import hashlib
 import itertools
 import os
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -12,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from bench.contenders import Way
+from bench.processes import missing
 from bench.programs import command, url
 from bench.programs.web_server import content
-from bench.traffic import Program, TrafficError, next_port
-from bench.workloads import Direction, Outcome
+from bench.traffic import Program, TrafficError, listening, next_port
+from bench.workloads import Direction, Outcome, transfer
 
 SIZE_BYTES: Final = 10**12  # never all of it
 INTERVAL_SECONDS: Final = 0.5
@@ -37,34 +36,30 @@ class Download:
     congestion: str = "cubic"
 
     def available(self) -> str | None:
-        return None if shutil.which("curl") else "no curl here"
+        return missing("curl")
 
     def run(self, way: Way, seconds: float, seed: int) -> Outcome:
         del seed
         port = next_port()
         serve = command("web_server", way.address, str(port), "--congestion", self.congestion)
-        with contextlib.ExitStack() as stack:
-            file = Path(stack.enter_context(tempfile.TemporaryDirectory("-download")), "file")
+        with tempfile.TemporaryDirectory("-download") as room:
+            file = Path(room, "file")
             file.touch()
-            server = stack.enter_context(Program(way.server, [*way.wrap, *serve]))
-            server.wait_for_listener(port)
             fetch = ["curl", "--silent", "--max-time", f"{seconds:g}", "--write-out", SAID]
             fetch += ["--interface", f"if!{way.device}"] if way.device is not None else []
             fetch += ["--output", str(file), url(way.address, port, SIZE_BYTES)]
-            client = stack.enter_context(Program(way.client, [*way.wrap, *fetch]))
-            sizes = _watch(client, file)
-            said = client.document(seconds)
+            with (
+                listening(way.server, [*way.wrap, *serve], port),
+                Program(way.client, [*way.wrap, *fetch]) as client,
+            ):
+                sizes = _watch(client, file)
+                said = client.document(seconds)
             if said["code"] != OUT_OF_TIME or said["bytes"] == 0:
                 raise TrafficError(f"curl: exit code {said['code']} after {said['bytes']} bytes")
             _compare(file)
-        whole = sizes[: int(said["seconds"] / INTERVAL_SECONDS)]
-        growth = (after - before for before, after in itertools.pairwise([0, *whole]))
-        return Outcome(
-            goodput_bits_per_second=said["bytes"] * 8 / said["seconds"],
-            interval_seconds=INTERVAL_SECONDS,
-            intervals=tuple(each * 8 / INTERVAL_SECONDS for each in growth),
-            figures={"first_byte_seconds": said["first_byte_seconds"]},
-        )
+        growth = [after - before for before, after in itertools.pairwise([0, *sizes])]
+        first = {"first_byte_seconds": said["first_byte_seconds"]}
+        return transfer(said["bytes"], said["seconds"], growth, INTERVAL_SECONDS, first)
 
 
 def _watch(program: Program, file: Path) -> list[int]:

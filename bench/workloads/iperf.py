@@ -1,11 +1,11 @@
 """TCP and UDP streams by iperf3."""
 
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TypedDict
 
 from bench.contenders import Way
+from bench.processes import missing
 from bench.traffic import Load, RunningLoad, Throughput, start_load
 from bench.workloads import Direction, Outcome
 
@@ -24,7 +24,7 @@ class Tcp:
     pinged: bool = True
 
     def available(self) -> str | None:
-        return None if shutil.which("iperf3") else "no iperf3 here"
+        return missing("iperf3")
 
     def start(self, way: Way, seconds: float) -> RunningLoad:
         """Start sending; the result can be waited for."""

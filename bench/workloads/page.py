@@ -1,12 +1,11 @@
 """Pages as a browser gets them: 50 objects of 20 to 200 KB over 6 connections, page after page."""
 
-import contextlib
 from dataclasses import dataclass
 from typing import Final
 
 from bench.contenders import Way
 from bench.programs import command, device_option
-from bench.traffic import Program, next_port, percentile
+from bench.traffic import Program, listening, next_port, percentile
 from bench.workloads import Outcome
 
 GRACE_SECONDS: Final = 15.0  # a page that has begun may go on so long after the end
@@ -42,11 +41,11 @@ class Page:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         browse = command("page_client", *where, *words, *device_option(way.device))
-        with contextlib.ExitStack() as stack:
-            serve = [*way.wrap, *command("web_server", *where)]
-            server = stack.enter_context(Program(way.server, serve))
-            server.wait_for_listener(port)
-            client = stack.enter_context(Program(way.client, [*way.wrap, *browse]))
+        serve = [*way.wrap, *command("web_server", *where)]
+        with (
+            listening(way.server, serve, port),
+            Program(way.client, [*way.wrap, *browse]) as client,
+        ):
             said = client.document(seconds + GRACE_SECONDS)
         pages = [each for each in said["pages"] if each is not None]
         figures = {

@@ -1,12 +1,11 @@
 """A telephone call: 50 datagrams of 160 bytes a second in both directions, and what they feel."""
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.contenders import Way
 from bench.programs import command, device_option
-from bench.traffic import Program, next_port, percentile
+from bench.traffic import Program, listening, next_port, percentile
 from bench.workloads import Outcome
 from bench.workloads.iperf import Tcp
 
@@ -34,13 +33,13 @@ class Voice:
         where = (way.address, str(port))
         words = ["--seconds", str(seconds), "--interval", str(INTERVAL_SECONDS)]
         words += ["--size", str(DATAGRAM_BYTES)]
-        with contextlib.ExitStack() as stack:
-            load = self.beside.start(way, seconds + 2 * LEAD_SECONDS) if self.beside else None
-            answer = command("voice_end", "answer", *where, *words)
-            server = stack.enter_context(Program(way.server, answer))
-            server.wait_for_listener(port, "udp")
-            dial = command("voice_end", "call", *where, *words, *device_option(way.device))
-            client = stack.enter_context(Program(way.client, dial))
+        answer = command("voice_end", "answer", *where, *words)
+        dial = command("voice_end", "call", *where, *words, *device_option(way.device))
+        load = self.beside.start(way, seconds + 2 * LEAD_SECONDS) if self.beside else None
+        with (
+            listening(way.server, answer, port, "udp") as server,
+            Program(way.client, dial) as client,
+        ):
             heard = {"down": client.document(seconds), "up": server.document(seconds)}
             goodput = load.result().bits_per_second if load is not None else None
         figures = {} if goodput is None else {"beside_bits_per_second": goodput}

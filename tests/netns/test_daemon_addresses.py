@@ -78,9 +78,7 @@ def nat(lab: Lab) -> Iterator[Namespace]:
             far = {"ifname": peer, "net_ns_fd": router.name}
             end.iproute.link("add", ifname=device, kind="veth", peer=far)
             for namespace, name, address in ((end, device, here), (router, peer, there)):
-                index = namespace.index(name)
-                namespace.iproute.addr("add", index=index, address=address, prefixlen=24)
-                namespace.iproute.link("set", index=index, state="up")
+                namespace.take_up(name, address)
         index = lab.client.index("lineC")
         lab.client.iproute.route(
             "add", dst="0.0.0.0/0", gateway="10.1.3.1", oif=index, priority=1003

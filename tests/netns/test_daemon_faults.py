@@ -52,9 +52,7 @@ def make_line_again(lab: Lab) -> None:
         (lab.client, "lineA", "10.1.1.2"),
         (lab.server, "ispA", "10.1.1.1"),
     ):
-        index = namespace.index(device)
-        namespace.iproute.addr("add", index=index, address=host, prefixlen=24)
-        namespace.iproute.link("set", index=index, state="up")
+        namespace.take_up(device, host)
     index = lab.client.index("lineA")
     lab.client.iproute.route("add", dst="0.0.0.0/0", gateway="10.1.1.1", oif=index, priority=1001)
 

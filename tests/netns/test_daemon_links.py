@@ -90,9 +90,7 @@ def test_a_frame_that_does_not_fit_is_counted_and_never_cut(ends: Ends, lab: Lab
 
 def test_two_clients_reach_each_other_through_the_server_s_bridge(ends: Ends, lab: Lab) -> None:
     lab.server.iproute.link("add", ifname="br0", kind="bridge")
-    bridge = lab.server.index("br0")
-    lab.server.iproute.addr("add", index=bridge, address="10.9.0.1", prefixlen=24)
-    lab.server.iproute.link("set", index=bridge, state="up")
+    lab.server.take_up("br0", "10.9.0.1")
     other = Identity(Path(ends.room, "other"))
     with Namespace.create("client2") as second:
         join(second, lab.server)
@@ -131,7 +129,5 @@ def join(client: Namespace, server: Namespace) -> None:
         "add", ifname="line", kind="veth", peer={"ifname": "ispZ", "net_ns_fd": server.name}
     )
     for namespace, device, host in ((client, "line", "10.3.0.2"), (server, "ispZ", "10.3.0.1")):
-        index = namespace.index(device)
-        namespace.iproute.addr("add", index=index, address=host, prefixlen=24)
-        namespace.iproute.link("set", index=index, state="up")
+        namespace.take_up(device, host)
     client.iproute.route("add", dst="0.0.0.0/0", gateway="10.3.0.1")
