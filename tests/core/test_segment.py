@@ -92,6 +92,12 @@ def assert_checksums_are_right(frame: bytes) -> None:
         assert sum_words(frame[14 : headers.transport]) == 0xFFFF
 
 
+def assert_they_carry(frames: list[bytes], payload: bytes, header_bytes: int) -> None:
+    for frame in frames:
+        assert_checksums_are_right(frame)
+    assert b"".join(frame[header_bytes:] for frame in frames) == payload
+
+
 SHAPES = st.tuples(
     st.booleans(), st.sampled_from([TCP, UDP]), st.integers(1, 60_000), st.integers(100, 1400)
 )
@@ -111,10 +117,7 @@ def test_every_frame_cut_from_a_super_frame_is_complete_and_the_payload_is_all_t
     frames = cut_all(read, run)
 
     assert sum(map(len, frames)) == promised
-    for frame in frames:
-        assert_checksums_are_right(frame)
-    header = len(read) - VNET.size - size
-    assert b"".join(frame[header:] for frame in frames) == payload
+    assert_they_carry(frames, payload, len(read) - VNET.size - size)
 
 
 @given(
@@ -140,10 +143,7 @@ def test_tcp_that_was_cut_too_long_is_cut_anew_and_its_payload_is_all_there(
 
     assert max(map(len, frames)) <= most
     assert sum(map(len, frames)) == promised
-    for frame in frames:
-        assert_checksums_are_right(frame)
-    header = len(read) - VNET.size - size
-    assert b"".join(frame[header:] for frame in frames) == payload
+    assert_they_carry(frames, payload, len(read) - VNET.size - size)
 
 
 def test_what_cannot_be_cut_elsewhere_is_not() -> None:

@@ -5,6 +5,7 @@ Tests marked `uml` need netem: where this kernel has none, they run inside user-
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from bench.lab import netem, topology, uml
 from bench.lab.topology import Lab
 from tests.netns.ends import Ends
 from tests.netns.ends import ends as make_ends
+from tests.netns.household import Household, household
 
 TIMEOUT_SECONDS = 90.0
 
@@ -36,4 +38,11 @@ def lab() -> Iterator[Lab]:
 def ends(lab: Lab) -> Iterator[Ends]:
     """Keys for both ends of that lab, and what is started from them."""
     with make_ends(lab) as made:
+        yield made
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Household]:
+    """A home with two lines, the internet, a rented server: nothing of ours runs yet."""
+    with household(tmp_path) as made:
         yield made

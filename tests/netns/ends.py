@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.lab.ending import Held
 from bench.lab.namespace import Namespace
@@ -28,13 +28,16 @@ PACKET_BYTES = 1 << 16
 SO_RCVBUFFORCE = 33  # the socket module does not know it
 BUFFER_BYTES = 32 << 20
 
+Found = TypeVar("Found")
 
-def eventually(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until something is true, failing after `seconds`."""
+
+def eventually(holds: Callable[[], Found], seconds: float = PATIENCE_SECONDS) -> Found:
+    """Wait until something is true and return it, failing after `seconds`."""
     give_up_at = time.monotonic() + seconds
-    while not holds():
+    while not (found := holds()):
         assert time.monotonic() < give_up_at, "it did not come true in time"
         time.sleep(POLL_SECONDS)
+    return found
 
 
 def only_peer(of: Daemon) -> PeerStatus:
@@ -68,6 +71,27 @@ def snapshot(of: Daemon) -> Snapshot | None:
 def has_device(namespace: Namespace, device: str = DEVICE) -> bool:
     """Tell whether a namespace has a device."""
     return bool(namespace.iproute.link_lookup(ifname=device))
+
+
+def device_mtu(namespace: Namespace, device: str = DEVICE) -> int:
+    """Return a device's MTU, in bytes."""
+    (link,) = namespace.iproute.get_links(namespace.index(device))
+    mtu: int = link.get_attr("IFLA_MTU")
+    return mtu
+
+
+def set_mtu(namespace: Namespace, device: str, mtu_bytes: int) -> None:
+    """Change a device's MTU."""
+    namespace.iproute.link("set", index=namespace.index(device), mtu=mtu_bytes)
+
+
+def link_falls(end: Daemon, link: int) -> list[str]:
+    """Return the log's lines on a link that stopped carrying."""
+    return [
+        line
+        for line in end.output().splitlines()
+        if f"link={link} " in line and ("after=down" in line or "after=stalled" in line)
+    ]
 
 
 class Identity:

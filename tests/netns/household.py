@@ -12,13 +12,13 @@ import contextlib
 import dataclasses
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
 from bench.lab.namespace import Namespace
+from tests.netns.ends import PATIENCE_SECONDS, eventually
 from wrrtun.linux.control_socket import fetch
 from wrrtun.linux.firewall import replace_table
 from wrrtun.linux.firewall_rules import Chain, Masquerade, OutDevice
@@ -26,7 +26,6 @@ from wrrtun.status import Snapshot
 
 VPS, VPS6 = "203.0.113.10", "2001:db8:ff::10"
 WEB, WEB6 = "198.51.100.80", "2001:db8:80::80"
-PATIENCE_SECONDS = 20.0
 
 SYSCTL: dict[str, str | int] = {
     "ipv4/conf/all/rp_filter": 1,
@@ -232,12 +231,3 @@ def equip(space: Namespace, device: str, addresses: list[str]) -> None:
             "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen
         )
     space.iproute.link("set", index=index, state="up")
-
-
-def eventually(holds: Any, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait until something is true and return it, failing after `seconds`."""
-    give_up_at = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.1)
-    return found

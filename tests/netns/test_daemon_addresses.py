@@ -12,7 +12,7 @@ from bench.lab.namespace import Namespace
 from bench.lab.topology import SERVER_ADDRESS, SERVER_ADDRESS6, Lab
 from bench.traffic import Load, ping, start_load
 from bench.tunnel import PORT, SERVER_INSIDE, Daemon
-from tests.netns.ends import Ends, eventually, only_peer
+from tests.netns.ends import Ends, eventually, link_falls, only_peer
 from wrrtun.core.link_state import CARRYING
 from wrrtun.linux.firewall import replace_table
 from wrrtun.linux.firewall_rules import Chain, Masquerade, OutDevice
@@ -27,15 +27,6 @@ def host_of(end: Daemon, link: int, *, remote: bool = False) -> str:
     one = only_peer(end).links[link]
     text = (one.remote_address if remote else one.local_address) or ""
     return text.rpartition(":")[0] if one.state in CARRYING else ""
-
-
-def link_falls(end: Daemon, link: int) -> list[str]:
-    """Return the log's lines on a link that stopped carrying."""
-    return [
-        line
-        for line in end.output().splitlines()
-        if f"link={link} " in line and ("after=down" in line or "after=stalled" in line)
-    ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bench.lab.namespace import Namespace
 from bench.lab.topology import Lab
 from bench.traffic import Load, ping, start_load
 from bench.tunnel import DEVICE, SERVER_INSIDE, Daemon
-from tests.netns.ends import Ends, Identity, eventually, only_peer
+from tests.netns.ends import Ends, Identity, eventually, link_falls, only_peer
 from tests.netns.test_daemon_links import join
 from wrrtun.core.link_state import CARRYING
 from wrrtun.linux.firewall import replace_table
@@ -28,15 +28,6 @@ def states(end: Daemon) -> list[str]:
 
 def all_carry(end: Daemon) -> bool:
     return all(state in CARRYING for state in states(end))
-
-
-def falls(end: Daemon, link: int) -> list[str]:
-    """Return the log's lines on a link that stopped carrying."""
-    return [
-        line
-        for line in end.output().splitlines()
-        if f"link={link} " in line and ("after=down" in line or "after=stalled" in line)
-    ]
 
 
 def delete_line(lab: Lab) -> None:
@@ -68,7 +59,7 @@ def test_an_interface_that_is_deleted_and_made_again_carries_again(ends: Ends, l
     eventually(lambda: all_carry(pair.client) and all_carry(pair.server))
     assert load.result().intervals[-1] > 0
     assert only_peer(pair.client).session.local_id == session
-    assert falls(pair.client, 1) == []
+    assert link_falls(pair.client, 1) == []
 
 
 def test_a_lost_carrier_takes_its_link_down_though_sends_still_succeed(
@@ -85,7 +76,7 @@ def test_a_lost_carrier_takes_its_link_down_though_sends_still_succeed(
     lab.server.iproute.link("set", index=index, state="up")
     eventually(lambda: all_carry(pair.client) and all_carry(pair.server))
     assert load.result().intervals[-1] > 0
-    assert falls(pair.client, 1) == []
+    assert link_falls(pair.client, 1) == []
 
 
 def forbid_by_filter(lab: Lab, forbidden: bool) -> None:
@@ -129,7 +120,7 @@ def test_what_the_system_forbids_takes_that_link_down_and_nothing_else(
     assert pair.client.cpu_seconds() - before < 0.3
     forbid(lab, False)
     eventually(lambda: all_carry(pair.client) and all_carry(pair.server))
-    assert falls(pair.client, 1) == []
+    assert link_falls(pair.client, 1) == []
 
 
 def descriptors(of: Daemon) -> int:
@@ -154,7 +145,7 @@ def test_an_interface_that_flaps_leaves_no_descriptor_and_the_other_link_alone(
     assert load.result().intervals[-1] > 0
     eventually(lambda: all_carry(pair.client) and all_carry(pair.server))
     assert [descriptors(end) for end in (pair.client, pair.server)] == before
-    assert falls(pair.client, 0) == falls(pair.server, 0) == []
+    assert link_falls(pair.client, 0) == link_falls(pair.server, 0) == []
 
 
 def test_a_device_that_is_set_down_loses_frames_and_nothing_else(ends: Ends, lab: Lab) -> None:

@@ -9,22 +9,12 @@ from bench.lab.namespace import Namespace
 from bench.lab.topology import SERVER_ADDRESS, SERVER_ADDRESS6, Lab
 from bench.traffic import Load, ping, throughput
 from bench.tunnel import DEVICE, PORT, SERVER_INSIDE
-from tests.netns.ends import Ends, Identity, eventually, only_peer
+from tests.netns.ends import Ends, Identity, device_mtu, eventually, only_peer, set_mtu
 
 pytestmark = pytest.mark.root
 
 IPV4_MTU = 1500 - 28 - 24 - 14
 IPV6_MTU = 1500 - 48 - 24 - 14
-
-
-def device_mtu(namespace: Namespace, device: str = DEVICE) -> int:
-    (link,) = namespace.iproute.get_links(namespace.index(device))
-    mtu: int = link.get_attr("IFLA_MTU")
-    return mtu
-
-
-def set_mtu(namespace: Namespace, device: str, mtu_bytes: int) -> None:
-    namespace.iproute.link("set", index=namespace.index(device), mtu=mtu_bytes)
 
 
 def local_hosts(ends: Ends, *links: str, server: str = f"{SERVER_ADDRESS}:{PORT}") -> list[str]:

@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.lab.namespace import Namespace
-from tests.netns.household import FILE_BYTES, VPS, Household, eventually, household
+from tests.netns.ends import eventually
+from tests.netns.household import FILE_BYTES, VPS, Household
 from wrrtun.linux.control_socket import fetch
 from wrrtun.status import LinkStatus, Snapshot
 
@@ -86,12 +86,6 @@ class Machine:
     def is_bonded(self) -> bool:
         """Tell whether both links are up."""
         return [link.state for link in self.links()] == ["up", "up"]
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Household]:
-    with household(tmp_path) as made:
-        yield made
 
 
 def plug(home: Namespace, device: str, *gateway: str) -> None:

@@ -4,15 +4,15 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.netns.ends import Sniffer
-from tests.netns.household import FILE_BYTES, VPS, VPS6, WEB, WEB6, Household, eventually, household
+from tests.netns.ends import Sniffer, eventually
+from tests.netns.household import FILE_BYTES, VPS, VPS6, WEB, WEB6, Household
 
 pytestmark = pytest.mark.root
 
@@ -36,12 +36,6 @@ while True:
                 one.send(b"leak")
     time.sleep(0.05)
 """
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Household]:
-    with household(tmp_path) as made:
-        yield made
 
 
 def enrol(

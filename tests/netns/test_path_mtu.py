@@ -4,26 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.lab.namespace import Namespace
 from bench.lab.topology import Lab, switch_offloads_off
 from bench.traffic import Load, throughput
-from bench.tunnel import DEVICE, SERVER_INSIDE, Tunnel
-from tests.netns.ends import Ends, eventually, only_peer
+from bench.tunnel import SERVER_INSIDE, Tunnel
+from tests.netns.ends import Ends, device_mtu, eventually, only_peer, set_mtu
 
 pytestmark = pytest.mark.root
 
 FULL, LESS = 1500, 1400
 BELOW = 28 + 24 + 14  # UDP/IPv4, a datagram's header and tag, Ethernet
-
-
-def device_mtu(namespace: Namespace) -> int:
-    (link,) = namespace.iproute.get_links(namespace.index(DEVICE))
-    mtu: int = link.get_attr("IFLA_MTU")
-    return mtu
-
-
-def set_mtu(namespace: Namespace, device: str, mtu_bytes: int) -> None:
-    namespace.iproute.link("set", index=namespace.index(device), mtu=mtu_bytes)
 
 
 def as_wires(lab: Lab) -> None:
