@@ -81,7 +81,7 @@ class Tap(Closing):
         os.set_blocking(self._fd, False)
         os.set_inheritable(self._fd, False)
         fcntl.ioctl(self._fd, TUNSETVNETHDRSZ, struct.pack("=i", VIRTIO_HEADER_BYTES))
-        # Else the header is in the machine's own order, and segment.py would have to know it.
+        # Else the header is in the machine's own order, and vnet.py would have to know it.
         fcntl.ioctl(self._fd, TUNSETVNETLE, struct.pack("=i", 1))
         self.offloads = self._probe_offloads()
 
