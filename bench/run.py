@@ -181,7 +181,11 @@ def _arguments() -> argparse.Namespace:
         )  # fmt: skip
     parser.add_argument("--runs", type=int, help="of each row (default: the suite's)")
     parser.add_argument("--seconds", type=float, help="of each transfer (default: the suite's)")
-    parser.add_argument("--out", type=Path, help="results folder (default: bench/out/SUITE)")
+    parser.add_argument(
+        "--out", type=Path,
+        help="results folder (default: bench/out/SUITE); with `all` and --publish, the folder of"
+        " the suites' folders (default: bench/out)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="for whatever is drawn by lot")
     parser.add_argument(
         "--no-proof", action="store_true", help="do not check first what the lines carry"
@@ -196,7 +200,8 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--publish", action="store_true",
-        help="measure nothing: write bench/RESULTS.md and README's table from the suites' folders",
+        help="measure nothing: write bench/RESULTS.md, its pictures and README's table from the"
+        " suites' folders that are there, such as `all` leaves",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show all names, and measure nothing")
     return parser.parse_args()
