@@ -14,8 +14,10 @@ from .wire import HEADER, MAX_BATCH_DATAGRAMS
 
 SLAB_BYTES: Final = 1 << 16
 MAX_LAYOUTS: Final = 4
-MAX_FREE_SLABS: Final = 32
-# A server has many peers that were busy once: two megabytes each.
+# As many as the log of what was sent keeps at most: it grows and shrinks with the round trip, many
+# times a second, and what is made anew costs as much as sealing a batch.
+MAX_FREE_SLABS: Final = 128
+# A server has many peers that were busy once: some megabytes each.
 SLAB_SECONDS: Final = 5.0
 
 Views = list[memoryview]
