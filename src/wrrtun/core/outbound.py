@@ -54,6 +54,10 @@ UNPACED_QUEUE_BYTES: Final = 4 << 20
 # from 120 Mbit/s on. Shorter runs cost system calls, longer ones make the other links wait. Where
 # the pacer allows less, it decides.
 RUN_SECONDS: Final = 0.004
+# On a fast link that time is worth several batches: one link's turn. With a turn for each batch
+# every second one would come before its time, and wait for one on another link. Bounded, so that
+# what must wait stays in the receiver's cache.
+MAX_TURN_BYTES: Final = 8 * MAX_BATCH_BYTES
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
 # What has waited so long has no room on the usual links: metered ones help out. Well above what a
@@ -80,6 +84,8 @@ class Outbound:
         self._bond = bond
         self._counters = counters
         self._scheduler = Scheduler()
+        self._turn: Member | None = None  # whose turn it is, and for how many bytes more
+        self._turn_bytes = 0.0
         self._cutter = Cutter()
         self._slabs = SlabPool()
         self.express = Express(self._slabs)
@@ -178,18 +184,25 @@ class Outbound:
         """Name the link that the next run goes on, or the links; none: not now."""
         if len(carrying) == len(self.weights) == 1:  # the scheduler's answer, at no cost
             return carrying if carrying[0].ready(now) else []
-        ready = {member.number: member for member in carrying if member.ready(now)}
         if self._bond.copies > 1:
             count = min(self._bond.copies, len(carrying))
-            members = [*ready.values()]
+            members = [member for member in carrying if member.ready(now)]
             if len(members) > count:
                 members.sort(key=lambda member: member.delay_seconds(now))
             return members[:count] if len(members) >= count else []
+        turn = self._turn
+        if self._turn_bytes >= MAX_BATCH_BYTES and turn in carrying and turn.ready(now):
+            return [turn]
+        ready = {member.number: member for member in carrying if member.ready(now)}
         number = self._scheduler.choose(ready)
         if number is None and self._bond.spare:
             ready = self._sparing(now)
             number = self._scheduler.choose(ready)
-        return [ready[number]] if number is not None else []
+        if number is None:
+            return []
+        turn = self._turn = ready[number]
+        self._turn_bytes = min(_rate(turn, now) / 8 * RUN_SECONDS, MAX_TURN_BYTES)
+        return [turn]
 
     def _sparing(self, now: float) -> dict[int, Member]:
         """Return the metered links that may help out, as the queue has waited long enough."""
@@ -235,8 +248,7 @@ class Outbound:
 
     def _run_datagrams(self, member: Member, size_bytes: int, now: float) -> int:
         """Say how many datagrams of this size may go to this link in one run; at least one."""
-        rate = member.rate_bits_per_second or member.meter.bits_per_second(now)
-        wanted_bytes = max(rate / 8 * RUN_SECONDS, RUN_DATAGRAMS * size_bytes)
+        wanted_bytes = max(_rate(member, now) / 8 * RUN_SECONDS, RUN_DATAGRAMS * size_bytes)
         allowed = member.pacer.allowance(now) // (size_bytes + member.header_bytes)
         most = min(int(wanted_bytes), MAX_BATCH_BYTES) // size_bytes
         return max(1, min(most, allowed, MAX_BATCH_DATAGRAMS))
@@ -261,9 +273,15 @@ class Outbound:
         self.log.add(KeptRun(self.log.end, count, link, now, step, batch, slab))
         size = len(batch)
         self.repairs.earn(size)
+        self._turn_bytes -= size
         for member in members:
             member.send_bulk(seq, count, size, self.next_bulk_seq, not self.queue.size_bytes, now)
             self._scheduler.charge(member.number, size)
         self.bulk_sent_at = now
         self.bulk_frames += count
         return [Transmit(member.number, member.path, batch, step) for member in members]
+
+
+def _rate(member: Member, now: float) -> float:
+    """Return what a link carries, in bits/s: as it was found, or as it has been used of late."""
+    return member.rate_bits_per_second or member.meter.bits_per_second(now)
