@@ -242,6 +242,8 @@ def test_a_captured_bulk_datagram_from_elsewhere_is_delivered_once_and_moves_no_
     assert len(challenge.datagram) < len(good)
     assert len(world.reads["server"]) == reads + 1
     assert_refused(world, "server", good, STRANGER)
+    world.inject("server", good, world.ports[0])  # the true one, overtaken
+    assert len(world.reads["server"]) == reads + 1
     world.stream("server", range(3_000, 3_100), 0.002)
     world.run(1.0)
     assert world.strays == [challenge]

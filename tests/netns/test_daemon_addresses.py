@@ -29,6 +29,11 @@ def host_of(end: Daemon, link: int, *, remote: bool = False) -> str:
     return text.rpartition(":")[0] if one.state in CARRYING else ""
 
 
+def port_of(end: Daemon, link: int) -> str:
+    """Return the port that a link sends from."""
+    return (only_peer(end).links[link].local_address or "").rpartition(":")[2]
+
+
 @pytest.mark.parametrize(
     ("server", "before", "after", "bits"),
     [
@@ -42,6 +47,7 @@ def test_an_address_that_changes_moves_its_link_and_no_session(
 ) -> None:
     pair = ends.tunnel(server=f"{server}:{PORT}")
     session = only_peer(pair.client).session.local_id
+    port = port_of(pair.client, 1)
     lab.client.sysctl({"ipv4/conf/lineB/promote_secondaries": 1})
     index = lab.client.index("lineB")
     load = start_load(lab.client, lab.server, SERVER_INSIDE, Load(4.0))
@@ -51,6 +57,7 @@ def test_an_address_that_changes_moves_its_link_and_no_session(
     wanted = f"[{after}]" if bits == 64 else after
     eventually(lambda: host_of(pair.client, 1) == wanted)
     eventually(lambda: host_of(pair.server, 1, remote=True) == wanted)
+    assert port_of(pair.client, 1) != port  # of a fresh socket
     assert load.result().intervals[-1] > 0
     assert only_peer(pair.client).session.local_id == session
     for end in (pair.client, pair.server):

@@ -1,6 +1,7 @@
 """What a machine and its network may do to a running tunnel's links and device."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,45 @@ def test_what_the_system_forbids_takes_that_link_down_and_nothing_else(
     forbid(lab, False)
     eventually(lambda: all_carry(pair.client) and all_carry(pair.server))
     assert link_falls(pair.client, 1) == []
+
+
+def test_a_server_that_refuses_takes_links_down_and_no_process(ends: Ends, lab: Lab) -> None:
+    pair = ends.tunnel()
+    old = only_peer(pair.client).session.remote_id
+    assert pair.server.stop(signal.SIGKILL) == -signal.SIGKILL
+    # Each probe is refused by ICMP (ECONNREFUSED), and so is each INIT later.
+    eventually(lambda: states(pair.client) == ["down", "down"])
+    before = pair.client.cpu_seconds()
+    time.sleep(1.0)
+    assert pair.client.cpu_seconds() - before < 0.3
+    server = ends.server()
+    eventually(lambda: only_peer(pair.client).session.remote_id not in (old, None))
+    ends.up(pair.client, server)
+    assert ping(lab.client, SERVER_INSIDE, 0.5).lost == 0.0
+
+
+@pytest.mark.parametrize("asleep", ["client", "server"])
+def test_an_end_that_slept_past_its_keys_comes_back_by_one_handshake(
+    ends: Ends, lab: Lab, asleep: str
+) -> None:
+    limits = "[limits]\nrekey_seconds = 2\n"  # and 3 s for a key's life
+    server = ends.server("--config", ends.vps.write("server.toml", limits))
+    client = ends.client("--config", ends.home.write("client.toml", limits))
+    ends.up(server, client)
+    load = start_load(lab.client, lab.server, SERVER_INSIDE, Load(8.0))
+    time.sleep(0.5)
+    sleeper = {"client": client, "server": server}[asleep]
+    before = only_peer(sleeper).session.local_id
+    said = len(sleeper.output().splitlines())
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    time.sleep(4.0)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    eventually(lambda: only_peer(sleeper).session.local_id not in (before, None))
+    ends.up(server, client)
+    assert load.result().intervals[-1] > 0
+    lines = sleeper.output().splitlines()[said:]
+    assert sum("session up" in line for line in lines) == 1
+    assert ping(lab.client, SERVER_INSIDE, 0.5).lost == 0.0
 
 
 def descriptors(of: Daemon) -> int:

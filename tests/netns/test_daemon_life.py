@@ -102,6 +102,8 @@ def test_a_connection_outlives_an_interface_that_goes_down_and_comes_back(
     time.sleep(1.0)
     lab.client.iproute.link("set", index=index, state="down")
     eventually(lambda: states() == ["down", "up"])
+    # By the kernel's word, not by silence: so at once.
+    assert "no way to" in only_peer(pair.client).links[0].reason
     lab.client.iproute.link("set", index=index, state="up")
     gateway = f"10.1.{lab.lines[0].number}.1"  # the kernel removed the route with the link
     lab.client.iproute.route("add", dst="0.0.0.0/0", gateway=gateway, oif=index, priority=1001)
@@ -161,10 +163,17 @@ def test_keys_are_renewed_under_load_without_a_stall(ends: Ends, lab: Lab) -> No
         assert lost_nothing(end)
 
 
-def test_a_daemon_whose_device_was_deleted_ends_with_a_sentence(ends: Ends, lab: Lab) -> None:
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_a_daemon_whose_device_was_deleted_ends_with_a_sentence(
+    ends: Ends, lab: Lab, end: str
+) -> None:
     pair = ends.tunnel()
-    lab.client.iproute.link("del", index=lab.client.index("wrr0"))
+    namespace, daemon = {
+        "client": (lab.client, pair.client),
+        "server": (lab.server, pair.server),
+    }[end]
+    namespace.iproute.link("del", index=namespace.index("wrr0"))
     with pytest.raises(ProcessError, match="wrr0"):
-        pair.client.wait_until(lambda: False, "gone", 5.0, 0.05)
-    assert pair.client.stop() == 1
-    assert "Traceback" not in pair.client.output()
+        daemon.wait_until(lambda: False, "gone", 5.0, 0.05)
+    assert daemon.stop() == 1
+    assert "Traceback" not in daemon.output()

@@ -1,6 +1,7 @@
 """From nothing to a bonded home, as the README has it, and what must hold when things fail."""
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,12 @@ def loads_nothing(house: Household) -> bool:
     return all(house.loads(machine, host, seconds=1.0) is None for machine, host in asked)
 
 
+def left(house: Household, machine: str) -> list[str]:
+    """Return the routes, rules and packet filters of a machine."""
+    filters = house.spaces[machine].run(["nft", "list", "ruleset"], 10.0)
+    return [*house.routes(machine), *filters.stdout.splitlines()]
+
+
 def stop(process: "subprocess.Popen[Any]") -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == 0
@@ -152,6 +159,32 @@ def test_what_a_crash_left_is_taken_away_and_a_line_that_dies_is_not_missed(
     eventually(house.up)
     stop(client)
     assert house.routes("home") == before
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="needs nft")
+def test_what_crashes_left_goes_at_the_next_start_though_nothing_is_to_be_routed_any_more(
+    house: Household,
+) -> None:
+    before = {machine: left(house, machine) for machine in ("home", "vps")}
+    server = enrol(house, "--when-down", "block")
+    client = house.start("home")
+    eventually(house.up)
+    for one in (client, server):
+        one.kill()
+        one.wait()
+    for machine, nothing in before.items():
+        assert not house.spaces[machine].iproute.link_lookup(ifname="wrr0")
+        assert left(house, machine) != nothing
+
+    for machine in before:
+        path = house.config(machine)
+        lines = path.read_text().splitlines(keepends=True)
+        keys = ("route", "when_down", "nat")
+        path.write_text("".join(line for line in lines if not line.startswith(keys)))
+        house.start(machine)
+    eventually(lambda: house.up(links=1))  # the other line would need rules of ours
+    assert {machine: left(house, machine) for machine in before} == before
+    assert house.loads("home") == "100.64.1.2"
 
 
 def test_a_gateway_that_changes_is_followed(house: Household) -> None:

@@ -240,6 +240,16 @@ def test_a_state_directory_that_cannot_be_used_is_a_warning(ends: Ends, lab: Lab
     assert json.loads((state / "client-traffic.json").read_bytes())["days"]
 
 
+@pytest.mark.parametrize("state", ["/sys/kernel", "/dev/null/state"], ids=["read-only", "no place"])
+def test_what_cannot_be_kept_keeps_no_client_from_connecting(ends: Ends, state: str) -> None:
+    links = ("lineA:10", "lineB:3,metered=1GB")
+    pair = ends.tunnel("--state-dir", state, links=links)
+    assert pair.client.stop() == 0
+    said = pair.client.output()
+    assert "Traceback" not in said
+    assert state in said
+
+
 def test_systemd_is_told_that_the_daemon_is_ready_alive_and_stopping(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:

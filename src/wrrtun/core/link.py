@@ -158,6 +158,11 @@ class Link:
             reason = "its path MTU is too small"
         return self._signal(Signal.UNDELIVERED, reason, now)
 
+    def forget_loss(self) -> None:
+        """Begin anew with both directions' losses, after an outage of whatever kind."""
+        self.incoming.forget_loss()
+        self.outgoing.forget_loss()
+
     def on_socket_error(self, now: float, reason: str = "its socket failed") -> LinkChanged | None:
         """Hear that the kernel refuses to send on this link."""
         if self.state is LinkState.DOWN:
@@ -278,8 +283,7 @@ class Link:
             self._delivery.reset()
         elif before not in CARRYING:
             self._trust.rise(now)
-            self.incoming.forget_loss()
-            self.outgoing.forget_loss()
+            self.forget_loss()
         if self.state is LinkState.DOWN:
             self._prober.slow_down(now)
         else:

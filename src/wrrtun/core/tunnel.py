@@ -122,6 +122,8 @@ class Tunnel:
             self._peer_boot_id = boot_id
         for member in self.bond:
             member.check.restart()
+            if not rekeyed:  # what came without keys was not counted, but no line lost it
+                member.link.forget_loss()
             self.upkeep.probe(member, now)
         self.rekeys += rekeyed
         self.upkeep.ended_by_peer = False
