@@ -104,8 +104,9 @@ class Client:
         if self._transmits:
             output.transmits += self._transmits
             self._transmits = []
-        if wanted:
-            output.deadline = min(output.deadline or self._attempt_at, self._attempt_at)
+        due = self._attempt_at if wanted else self._rekey_at()
+        if output.deadline is None or due < output.deadline:
+            output.deadline = due
         return output
 
     def close(self, now: float) -> list[Transmit]:
@@ -133,6 +134,11 @@ class Client:
             or session.wants_rekey(now, tunnel.settings.key_life)
             or (not quiet.on and now - max(self._heard_at, quiet.ended_at) > SILENCE_SECONDS)
         )
+
+    def _rekey_at(self) -> float:
+        """Say when the keys have served their time, however quiet the tunnel is then."""
+        session = self.tunnel.sessions.current
+        return session.born + self.tunnel.settings.key_life.rekey_seconds if session else inf
 
     def _attempt(self, now: float) -> None:
         """Send one INIT, the same on every link: whichever is quickest decides."""
