@@ -192,7 +192,7 @@ class Cutter:
             layout.checksums[:count] = ~sums
         if template.tcp:
             first_seq = template.first_seq + first * step & 0xFFFFFFFF
-            layout.seqs[:count] = layout.seq_steps[:count] + np.uint32(first_seq)
+            np.add(layout.seq_steps[:count], np.uint32(first_seq), out=layout.seqs[:count])
         if first == 0:
             template.begin(frames[0])
         if full < count:

@@ -47,7 +47,32 @@ class Suite(IntEnum):
 
 _STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint64)
 _exhaust = deque[object](maxlen=0).extend  # the quickest way through an iterator
-_NONCES: Final = [struct.Struct("12s" * count) for count in range(MAX_BATCH_DATAGRAMS + 1)]
+
+
+class _Nonces:
+    """Makes nonces for all keys whose cipher wants the number in one order of bytes."""
+
+    def __init__(self, order: str) -> None:
+        self.one = struct.Struct(f"{order}4xQ").pack
+        self._memory = bytearray(12 * MAX_BATCH_DATAGRAMS)
+        numbers = np.ndarray((MAX_BATCH_DATAGRAMS,), f"{order}u8", self._memory, 4, (12,))
+        # To cut an array is a quarter of the work; so it is done for each count beforehand.
+        self._parts = [
+            (_STEPS[:count], numbers[:count], struct.Struct("12s" * count).unpack_from)
+            for count in range(MAX_BATCH_DATAGRAMS + 1)
+        ]
+
+    def many(self, first: int, count: int) -> tuple[bytes, ...]:
+        """Return those of consecutive numbers."""
+        steps, numbers, unpack = self._parts[count]
+        np.add(steps, np.uint64(first), out=numbers)
+        return unpack(self._memory)
+
+
+_NONCES: Final = {
+    Suite.AES_256_GCM: _Nonces(">"),
+    Suite.CHACHA20_POLY1305: _Nonces("<"),
+}
 
 
 class _Aead:
@@ -55,23 +80,15 @@ class _Aead:
 
     def __init__(self, suite: Suite, key: bytes) -> None:
         self.cipher = AESGCM(key) if suite is Suite.AES_256_GCM else ChaCha20Poly1305(key)
-        order = ">" if suite is Suite.AES_256_GCM else "<"
-        self._pack = struct.Struct(f"{order}4xQ").pack
-        self._slab = bytearray(12 * MAX_BATCH_DATAGRAMS)
-        self._numbers = np.ndarray(
-            (MAX_BATCH_DATAGRAMS,), f"{order}u8", self._slab, offset=4, strides=(12,)
-        )
+        self._nonces = _NONCES[suite]
 
     def nonce(self, kind: int, seq: int) -> bytes:
-        return self._pack(kind << 56 | seq)
+        return self._nonces.one(kind << 56 | seq)
 
     def nonces(self, kind: int, seq: int, count: int) -> tuple[bytes, ...]:
-        first = np.uint64(kind << 56 | seq)
         if seq + count > SEQ_MASK:
             return tuple(self.nonce(kind, seq + step & SEQ_MASK) for step in range(count))
-        np.add(_STEPS[:count], first, out=self._numbers[:count])
-        nonces: tuple[bytes, ...] = _NONCES[count].unpack_from(self._slab)
-        return nonces
+        return self._nonces.many(kind << 56 | seq, count)
 
 
 class Sealer:
