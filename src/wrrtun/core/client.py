@@ -17,7 +17,7 @@ from .settings import TunnelSettings
 from .slab import Slab
 from .tunnel import Tunnel
 from .versions import NOTE_SECONDS, OtherVersionError
-from .wire import HEADER, Kind
+from .wire import ANSWERS, HEADER, SEALED
 
 # Sooner than WireGuard's 5 s at first: a person waits. Then as rarely.
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 5.0)
@@ -88,7 +88,7 @@ class Client:
         `waited`: for how many seconds it lay in the socket.
         """
         for run in split(data, datagram_bytes, slab):
-            if run.kind in (Kind.RESPONSE, Kind.COOKIE, Kind.VERSION):
+            if run.kind in ANSWERS:
                 self._answer(bytes(run.datagrams), now)
             else:
                 self._sealed(run, link, now, waited)
@@ -115,7 +115,7 @@ class Client:
 
     def _sealed(self, run: Run, link: int, now: float, waited: float) -> None:
         counters = self.tunnel.counters
-        if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
+        if run.kind not in SEALED:
             short = len(run.datagrams) < HEADER.size
             counters.drop(Drop.TRUNCATED if short else Drop.UNKNOWN_TYPE, run.count)
             return

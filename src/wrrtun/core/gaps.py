@@ -37,30 +37,27 @@ class Gaps:
     """All gaps, in the order of their seqs. Those that are lost come first."""
 
     def __init__(self) -> None:
-        self._gaps: list[Gap] = []
+        self.open: list[Gap] = []
         self._firsts: list[int] = []  # `first` of each gap, to search in
         self._asks: deque[tuple[float, int, int, int]] = deque()  # when, first, end, how often yet
         self._asked_at = -inf
 
-    def __len__(self) -> int:
-        return len(self._gaps)
-
     @property
     def head(self) -> Gap:
         """The first of them."""
-        return self._gaps[0]
+        return self.open[0]
 
     def notice(self, first: int, end: int, now: float) -> None:
         """Add a gap behind all others."""
-        self._gaps.append(Gap(first, end, now))
+        self.open.append(Gap(first, end, now))
         self._firsts.append(first)
 
     def fill(self, first: int, end: int) -> list[tuple[Gap, int]]:
         """Take an arrival out; return the gaps that it was missing in, and how many datagrams."""
         index = max(0, bisect_right(self._firsts, first) - 1)
         filled = []
-        while index < len(self._gaps) and self._gaps[index].first < end:
-            gap = self._gaps[index]
+        while index < len(self.open) and self.open[index].first < end:
+            gap = self.open[index]
             start, stop = max(first, gap.first), min(end, gap.end)
             if start >= stop:
                 index += 1
@@ -68,44 +65,44 @@ class Gaps:
             rest = [replace(gap, end=start)] if gap.first < start else []
             rest += [replace(gap, first=stop)] if stop < gap.end else []
             filled.append((gap, stop - start))
-            self._gaps[index : index + 1] = rest
+            self.open[index : index + 1] = rest
             self._firsts[index : index + 1] = [one.first for one in rest]
             index += len(rest)
         return filled
 
     def cut_head(self, end: int) -> None:
         """Let the first gap begin at `end`, or drop it."""
-        gap = self._gaps[0]
+        gap = self.open[0]
         if end < gap.end:
             gap.first = self._firsts[0] = end
             gap.passed = None
         else:
-            del self._gaps[0], self._firsts[0]
+            del self.open[0], self._firsts[0]
 
     def at(self, seq: int) -> Gap | None:
         """Return the gap that a seq is missing in."""
         index = bisect_right(self._firsts, seq) - 1
-        gap = self._gaps[index] if index >= 0 else None
+        gap = self.open[index] if index >= 0 else None
         return gap if gap is not None and seq < gap.end else None
 
     def split(self, index: int, end: int) -> None:
         """Make two of a gap that goes beyond `end`."""
-        gap = self._gaps[index]
+        gap = self.open[index]
         if end < gap.end:
-            self._gaps.insert(index + 1, replace(gap, first=end, passed=None))
+            self.open.insert(index + 1, replace(gap, first=end, passed=None))
             self._firsts.insert(index + 1, end)
             gap.end = end
 
     def undecided(self) -> int:
         """Return the index of the first gap that may still be late only."""
-        gaps = self._gaps
+        gaps = self.open
         if not gaps or gaps[0].lost is None:
             return 0
         return bisect_left(gaps, 1, key=lambda gap: 0 if gap.lost is not None else 1)
 
     def get(self, index: int) -> Gap | None:
         """Return a gap by its index; None past the last."""
-        return self._gaps[index] if index < len(self._gaps) else None
+        return self.open[index] if index < len(self.open) else None
 
     # What is asked for
 
@@ -139,7 +136,7 @@ class Gaps:
         """Return what is missing of a stretch."""
         index = max(0, bisect_right(self._firsts, first) - 1)
         found = []
-        for gap in self._gaps[index:]:
+        for gap in self.open[index:]:
             if gap.first >= end:
                 break
             if gap.end > first:

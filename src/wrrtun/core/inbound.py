@@ -13,7 +13,7 @@ from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
 from .slab import SLAB_BYTES, SLAB_SECONDS, SlabPool
 from .unordered import UnorderedBuffer
-from .wire import SEQ_MASK, Kind
+from .wire import BULK, CONTROL, EXPRESS, SEQ_MASK
 
 # On top of what was measured: a process that had to wait for a CPU finds what is missing already in
 # another link's socket. It costs only when a datagram is lost and inference cannot tell.
@@ -60,14 +60,14 @@ class Inbound:
         `in_order`: it came over the link that its header names, so it moves that link's floor.
         `waited`: for how many seconds it lay in the socket.
         """
-        if in_order and self._elsewhere and run.kind == Kind.BULK:
+        if in_order and self._elsewhere and run.kind == BULK:
             window = session.window(run.kind)
             if not window.check(run.seq, run.count):
                 return self.copies(session, member, run, now, waited, self._elsewhere)
         opened = self._open(session, run)
-        count = sum(one.count for one in opened)
+        count = opened[0].count if len(opened) == 1 else sum([one.count for one in opened])
         session.opened += count
-        if run.kind == Kind.EXPRESS:
+        if run.kind == EXPRESS:
             self._express += opened
             return count
         if not count:
@@ -126,7 +126,7 @@ class Inbound:
             return 0
         session.opened += count
         self.spare_copies += count - len(opened)
-        if run.kind == Kind.EXPRESS:
+        if run.kind == EXPRESS:
             self._express += opened
             return count
         self._take_over(member, opened, True, now)
@@ -145,7 +145,7 @@ class Inbound:
         for one in opened:
             released = insert(one, now, original=original)
             self._released += released
-            if one.slab is not None and all(other is not one for other in released):
+            if one.slab is not None and one not in released:
                 self._hold(one)
 
     def _note_elsewhere(self, opened: list[Opened]) -> None:
@@ -166,7 +166,7 @@ class Inbound:
 
     def message(self, session: Session, run: Run) -> bytes | None:
         """Open a control message; None when it is not authentic."""
-        reason = session.window(Kind.CONTROL).refusal(run.seq)
+        reason = session.window(CONTROL).refusal(run.seq)
         if reason is not None:
             self._counters.drop(reason)
             return None
@@ -175,7 +175,7 @@ class Inbound:
         except PeerError as error:
             self._counters.drop(error.reason)
             return None
-        session.window(Kind.CONTROL).commit(run.seq, 1)
+        session.window(CONTROL).commit(run.seq, 1)
         session.opened += 1
         return message
 

@@ -30,7 +30,7 @@ MAX_SUPER_FRAME_BYTES: Final = 65_535
 _U16: Final = struct.Struct("!H")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # each is itself, and found in a list by that
 class Opened:
     """Consecutive frames of one flow, authenticated and joined: headers once, then the payloads.
 

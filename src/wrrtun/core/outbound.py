@@ -26,12 +26,13 @@ from .slab import SLAB_SECONDS, Slab, SlabPool
 from .stretch import Stretch
 from .wire import (
     ANY_LINK,
+    BULK,
     CONTINUES,
+    CONTROL,
     MAX_BATCH_BYTES,
     MAX_BATCH_DATAGRAMS,
     OVERHEAD_BYTES,
     SEQ_MASK,
-    Kind,
 )
 
 # How much the tunnel queues: enough to ride out a loss of TCP's, little enough to be one clear
@@ -119,9 +120,9 @@ class Outbound:
         self, content: Buffer, member: Member, session: Session, now: float
     ) -> Transmit:
         """Seal one control message for one link."""
-        seq = session.take_seq(Kind.CONTROL)
+        seq = session.take_seq(CONTROL)
         session.sealed += 1
-        datagram = session.sealer.seal(Kind.CONTROL, 0, 0, member.number, seq, (content,))
+        datagram = session.sealer.seal(CONTROL, 0, 0, member.number, seq, (content,))
         member.charge(1, len(datagram), now)
         return Transmit(member.number, member.path, datagram, len(datagram))
 
@@ -268,7 +269,7 @@ class Outbound:
         count, seq = len(frames), self.next_bulk_seq
         self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
         session.sealed += count
-        batch = session.sealer.seal(Kind.BULK, flags, follow, link, seq, frames, slab)
+        batch = session.sealer.seal(BULK, flags, follow, link, seq, frames, slab)
         step = len(frames[0]) + OVERHEAD_BYTES
         self.log.add(KeptRun(self.log.end, count, link, now, step, batch, slab))
         size = len(batch)

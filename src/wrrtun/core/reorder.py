@@ -94,7 +94,7 @@ class ReorderBuffer:
     @property
     def waiting(self) -> bool:
         """Whether a gap is open."""
-        return len(self._gaps) > 0
+        return bool(self._gaps.open)
 
     def insert(self, opened: Opened, now: float, *, original: bool = True) -> list[Opened]:
         """Take datagrams that were never seen before; return what may be passed on, in order.
@@ -103,7 +103,7 @@ class ReorderBuffer:
         """
         first = self._next + seq_distance(opened.seq, self._next & SEQ_MASK)
         count = opened.count
-        if first == self._next and not self._gaps:
+        if first == self._next and not self._gaps.open:
             self._next = self._highest = first + count
             self.counts.released += count
             return [opened]
@@ -146,7 +146,7 @@ class ReorderBuffer:
 
         A live link without a floor has not spoken yet: it may still bring everything.
         """
-        if not self._gaps:
+        if not self._gaps.open:
             return []
         floors = [self._floors.get(link, self._next) for link in live]
         limit = min(floors, default=self._next)
@@ -172,7 +172,7 @@ class ReorderBuffer:
     @property
     def deadline(self) -> float | None:
         """When `infer`, `expire` and `asks` are due next, if nothing arrives before."""
-        if not self._gaps:
+        if not self._gaps.open:
             return None
         due = min(self._gaps.head.give_up, self._gaps.ask_due)
         gap = self._gaps.get(self._gaps.undecided())
@@ -219,7 +219,7 @@ class ReorderBuffer:
     def _give_up(self, now: float) -> list[Opened]:
         """Wait no longer for what nobody has repaired in time."""
         released: list[Opened] = []
-        while self._gaps and now >= self._gaps.head.give_up:
+        while self._gaps.open and now >= self._gaps.head.give_up:
             gap = self._gaps.head
             gap.give_up = self._rescued_until
             if now < gap.give_up:
@@ -294,7 +294,7 @@ class ReorderBuffer:
     def _flush(self) -> list[Opened]:
         """Let everything go, in order."""
         released: list[Opened] = []
-        while self._gaps:
+        while self._gaps.open:
             released += self._skip_to(self._gaps.head.end)
         self._gaps.forget_asks()
         return released

@@ -22,7 +22,7 @@ from .settings import TunnelSettings
 from .slab import Slab
 from .tunnel import Tunnel
 from .versions import NOTE_SECONDS, OtherVersionError
-from .wire import HEADER, Kind
+from .wire import HEADER, SEALED, Kind
 
 SESSION_NUMBERS: Final = 1 << 16
 
@@ -175,7 +175,7 @@ class Server:
         return None
 
     def _sealed(self, run: Run, path: Path, now: float, waited: float) -> None:
-        if run.kind not in (Kind.BULK, Kind.EXPRESS, Kind.CONTROL):
+        if run.kind not in SEALED:
             short = len(run.datagrams) < HEADER.size
             self.counters.drop(Drop.TRUNCATED if short else Drop.UNKNOWN_TYPE, run.count)
             return

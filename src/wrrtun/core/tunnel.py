@@ -26,7 +26,7 @@ from .session import Session, Sessions
 from .settings import LEAST_MTU, TunnelSettings
 from .sharing import TableShare
 from .upkeep import Upkeep
-from .wire import ANY_LINK, Kind
+from .wire import ANY_LINK, BULK, CONTROL
 
 # How often a tunnel without keys looks up.
 KEYLESS_SECONDS: Final = 0.5
@@ -166,7 +166,7 @@ class Tunnel:
         self, run: Run, session: Session, path: Path, now: float, waited: float = 0.0
     ) -> bool:
         """Take datagrams of a session that waited so many seconds; tell if any was authentic."""
-        copies = run.link == ANY_LINK and run.kind != Kind.CONTROL
+        copies = run.link == ANY_LINK and run.kind != CONTROL
         member = self.bond.on_path(path) if copies else self.bond.get(run.link)
         if member is None:
             self.counters.drop(Drop.UNKNOWN_LINK, run.count)
@@ -174,7 +174,7 @@ class Tunnel:
         if not session.may_open(now, self.settings.key_life):
             self.counters.drop(Drop.EXPIRED, run.count)
             return False
-        if run.kind == Kind.CONTROL:
+        if run.kind == CONTROL:
             alone = [single(run, index) for index in range(run.count)] if run.count > 1 else [run]
             take = self.upkeep.receive
             count = sum(take(session, one, member, path, now) for one in alone)
@@ -189,7 +189,7 @@ class Tunnel:
             self.bond.credit(member, path, count, len(run.datagrams), now)
             if path != member.path:
                 self._challenge(member, session, path, now)
-            if run.kind == Kind.BULK:
+            if run.kind == BULK:
                 self.upkeep.hurry_report(now)
         return count > 0
 
