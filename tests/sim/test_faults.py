@@ -36,19 +36,19 @@ def test_a_direction_that_dies_takes_only_itself_out(
     world = two_links()
     for number, end in enumerate(senders):
         Flow(world, end, port=5001 + number)
-    world.run(3.0)
+    world.run(2.0)
     lives = other(dead)
     swallowing, living = (world.lines[link][end == "server"] for end in (dead, lives))
     cut(world, link, up=dead == "client", down=dead == "server")
     world.run(1.0)
     sent, carried = swallowing.sent, living.bulk_bytes
-    world.run(3.0)
+    world.run(2.0)
     # An end that receives no bulk hears by reports that what it sends arrives, not by answers.
     assert world.changes(dead, link)[-1] == "stalled"
     assert set(world.changes(lives, link)) <= {"up", "lossy"}
-    assert swallowing.sent - sent < 3 * 40  # probes and answers
+    assert swallowing.sent - sent < 2 * 40  # probes and answers
     if lives in senders:
-        assert living.bulk_bytes - carried > 1_000_000 * (1 - 0.3 * link) / (1 + link)
+        assert living.bulk_bytes - carried > (1_000_000, 300_000)[link]
     mend(world, link)
     world.run(2.0)
     assert {world.state(end, link) for end in ENDS} <= {"up", "lossy"}
@@ -60,8 +60,11 @@ def test_a_direction_that_dies_takes_only_itself_out(
 def test_ten_minutes_of_flapping_leak_nothing_and_leave_the_other_line_alone() -> None:
     world, link = two_links(), 0
     began = world.now
-    world.stream("server", range(6_000), 0.100, 600)
-    world.stream("client", range(6_000), 0.100, 60, express=True)
+    for start in range(0, 600, 15):  # traffic in 6 of 15 s: an idle tunnel is to be seen too
+        burst = range(start * 4, start * 4 + 60)
+        for end in ENDS:
+            go = partial(world.stream, end, burst, 0.100, express=end == "client")
+            world.at(began + start, go)
     for second in range(600):
         world.at(began + second, partial(cut, world, link))
         world.at(began + second + 0.5, partial(mend, world, link))
@@ -70,23 +73,24 @@ def test_ten_minutes_of_flapping_leak_nothing_and_leave_the_other_line_alone() -
     early = len(gc.get_objects())
     world.run(500.5)
     gc.collect()
-    assert len(gc.get_objects()) - early < 3_000  # of 50 000 datagrams and 1000 cuts
+    assert len(gc.get_objects()) - early < 3_000  # of 30 000 datagrams and 1000 cuts
     for end in ENDS:
         assert world.changes(end, 1 - link) == ["up"]
         assert world.changes(end, link).count("up") < 20  # it was there 600 times
         assert world.state(end, 1 - link) == "up"
     numbers = world.numbers("client")
-    assert numbers == list(range(6_000))
+    assert 2_390 < len(numbers) == len(set(numbers))
     late = [
         number
         for number, at in zip(numbers, world.read_at["client"], strict=True)
         if at - world.submitted_at["server"][number] > 0.3
     ]
     assert len(late) < 10
-    assert len(world.numbers("server")) > 5_980
+    assert len(world.numbers("server")) > 2_380
     assert world.sessions("client") == 6
     mend(world, link)
-    world.run(20.0)
+    world.stream("server", range(10_000, 10_100), 0.050)
+    world.run(5.0)
     assert {world.state(end, link) for end in ENDS} <= {"up", "lossy"}
 
 
@@ -210,20 +214,20 @@ def test_a_nat_that_rebinds_in_mid_transfer_is_followed_in_two_round_trips_and_t
 def test_a_router_whose_clock_is_wrong_connects_and_stays(off: float) -> None:
     world = World([both(delay=0.011), both(delay=0.060)], life=SHORT)
     world.run(3.0)
-    for wrong in (off, 0.0, off):  # a restart with it, one without, and it jumps under way
+    for wrong in (off, 0.0):  # it is so at a restart; it jumps under way
         world.wall_ahead = wrong
         world.client = world.make_client()
         before = world.sessions("client")
         world.run(0.5)
         assert world.sessions("client") == before + 1
         world.wall_ahead = off
-        world.stream("client", range(2000), 0.003)
-        world.stream("server", range(2000), 0.003)
+        world.stream("client", range(1000), 0.005)
+        world.stream("server", range(1000), 0.005)
         reads = {end: len(world.reads[end]) for end in ENDS}
-        world.run(7.0)
+        world.run(6.0)
         assert world.client.tunnel.rekeys >= 2
         for end in ENDS:
-            assert world.numbers(end)[reads[end] :] == list(range(2000))
+            assert world.numbers(end)[reads[end] :] == list(range(1000))
 
 
 @pytest.mark.parametrize("asleep", [("client",), ("server",), ENDS])
