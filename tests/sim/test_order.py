@@ -1,7 +1,7 @@
 """Frames come out once, in order, whole, and with little delay, whatever the lines do."""
 
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from tests.sim.lines import Line, both
 from tests.sim.world import World, number_of
 from wrrtun.core.reorder import ReorderCounts
 from wrrtun.core.vnet import VNET
+from wrrtun.core.wire import Kind
 
 ENDS = ("client", "server")
 
@@ -198,3 +199,21 @@ def test_super_frames_over_lines_of_5_and_60_ms_are_joined_right_after_a_wait_to
 
 def _payload(read: bytes, ipv6: bool) -> bytes:
     return read[VNET.size + 14 + (40 if ipv6 else 20) + 32 :]
+
+
+@pytest.mark.parametrize(("rate", "turns"), [(1e9, range(30, 40)), (100e6, range(240, 480))])
+def test_a_fast_line_has_its_turn_for_eight_batches_and_shares_stay_equal(
+    rate: float, turns: range
+) -> None:
+    world = World([both(delay=0.002, rate=rate) for _ in range(2)], rates=[rate, rate])
+    world.run(2.0)
+    world.sent = []
+    read = super_frame(bytes(43 * 1348), 1348)
+    for number in range(240):  # at 80 % of the sum
+        when = world.now + number * len(read) * 8 / (1.6 * rate)
+        world.at(when, partial(world.submit, "server", read))
+    world.run(2.0)
+    links = [one.path for one in world.sent if one.end == "server" and one.kind == Kind.BULK]
+    assert len(links) == 240 * 43
+    assert len(list(groupby(links))) in turns
+    assert links.count(world.ports[0]) == pytest.approx(len(links) / 2, abs=8 * 43)
