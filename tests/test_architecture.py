@@ -54,7 +54,7 @@ LAYERS = [
     {"router"},
     {"routing"},
     {"loop"},
-    {"device", "drain", "nap"},
+    {"device", "drain"},
     {"enrol"},
     {"watch"},
     {"linux", "load", "reload", "status", "config_edit", "cli_options", "reference"},

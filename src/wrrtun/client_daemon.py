@@ -29,7 +29,6 @@ from .linux.monitor import Monitor
 from .linux.udp import SendResult
 from .loop import IN_ORDER, Daemon, draw, was_held_up
 from .meter_keeper import MeterKeeper
-from .nap import Nap
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
 from .route_keeper import RouteKeeper
@@ -59,7 +58,6 @@ class ClientDaemon(Daemon):
             clock,
         )
         self._slab = Slab()
-        self._nap = Nap()
         self._device: Device | None = None
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
@@ -141,8 +139,6 @@ class ClientDaemon(Daemon):
         for event in output.events:
             self._note(event)
         self.timer.set(output.deadline, now)
-        if rest_seconds := self._nap.seconds():
-            time.sleep(rest_seconds)  # the whole loop: that is what it is for
 
     def _configured(self) -> dict[int, LinkConfig]:
         return {number: link.config for number, link in self._links.sockets.items()}
@@ -219,7 +215,6 @@ class ClientDaemon(Daemon):
                 return False
             size, datagram_bytes = received
             waited = since(link.socket.received_at, now)
-            self._nap.heard(-(-size // datagram_bytes), waited)
             self._client.receive(number, slab.view[:size], datagram_bytes, now, slab, waited)
             return True
 
