@@ -136,9 +136,9 @@ class Client:
         )
 
     def _rekey_at(self) -> float:
-        """Say when the keys have served their time, however quiet the tunnel is then."""
+        """Say when the current keys are to be renewed; infinity without any."""
         session = self.tunnel.sessions.current
-        return session.born + self.tunnel.settings.key_life.rekey_seconds if session else inf
+        return session.rekey_at(self.tunnel.settings.key_life) if session else inf
 
     def _attempt(self, now: float) -> None:
         """Send one INIT, the same on every link: whichever is quickest decides."""

@@ -76,12 +76,13 @@ class Session:
             return False
         return True
 
+    def rekey_at(self, life: KeyLife) -> float:
+        """Say when the key has served its time, however little it has sealed."""
+        return self.born + life.rekey_seconds
+
     def wants_rekey(self, now: float, life: KeyLife) -> bool:
         """Tell whether a new handshake is due."""
-        return (
-            now - self.born >= life.rekey_seconds
-            or max(self.sealed, self.opened) >= life.rekey_datagrams
-        )
+        return now >= self.rekey_at(life) or max(self.sealed, self.opened) >= life.rekey_datagrams
 
 
 class Sessions:
