@@ -38,9 +38,9 @@ class Spread:
 class Entry:
     """One line of a table: every run of a contender with a workload over a profile.
 
-    Shares are fractions: of the bare lines' sum in the same run, and of what the lines were told to
-    carry over the whole transfer, less a bare TCP's headers; `share_of_ceiling` is of what is left
-    of that after a tunnel's own overhead. Pings are percentiles of all runs'
+    Shares are fractions: of the bare lines' sum in the last run that had them, and of what the
+    lines were told to carry over the whole transfer, less a bare TCP's headers; `share_of_ceiling`
+    is of what is left of that after a tunnel's own overhead. Pings are percentiles of all runs'
     round trips together, in seconds; `lost_pings` is a fraction. `gap_seconds` is the longest time
     without goodput.
     """
@@ -136,9 +136,14 @@ def _share_of_bare(run: Result, bare: dict[tuple[str, str, int], float]) -> floa
     assert run.outcome is not None
     if direction is None or run.outcome.goodput_bits_per_second is None:
         return None
-    sums = [bare.get((run.row.profile, kind, run.row.run)) for kind in YARDSTICK[direction]]
-    known = [each for each in sums if each]
-    return run.outcome.goodput_bits_per_second / sum(known) if len(known) == len(sums) else None
+    total = 0.0
+    for kind in YARDSTICK[direction]:
+        sums = (bare.get((run.row.profile, kind, number)) for number in range(run.row.run, 0, -1))
+        last = next(filter(None, sums), None)
+        if last is None:
+            return None
+        total += last
+    return run.outcome.goodput_bits_per_second / total
 
 
 def _share_of_offered(run: Result) -> float | None:

@@ -34,16 +34,17 @@ def test_every_suite_names_profiles_contenders_and_traffic_that_exist() -> None:
             assert {row.traffic for row in group.rows} <= set(WORKLOADS)
 
 
-def test_the_bare_lines_are_measured_in_the_same_run_and_first() -> None:
+@pytest.mark.parametrize(("suite", "bare_runs"), [("story", (1, 2)), ("netem", (1,))])
+def test_the_bare_lines_are_measured_in_the_same_lab_and_first(
+    suite: str, bare_runs: tuple[int, ...]
+) -> None:
     choice = Choice(["adsl-mobile"], ["wrrtun-rates"], ["tcp-up"], runs=2, seconds=5.0)
-    (group,) = groups(SUITES["netem"], choice)
-    assert [(row.run, row.contender, row.traffic) for row in group.rows] == [
-        (1, "bare-1", "tcp-up"),
-        (1, "bare-2", "tcp-up"),
-        (1, "wrrtun-rates", "tcp-up"),
-        (2, "bare-1", "tcp-up"),
-        (2, "bare-2", "tcp-up"),
-        (2, "wrrtun-rates", "tcp-up"),
+    (group,) = groups(SUITES[suite], choice)
+    ours = "wrrtun-rates"
+    assert [(row.run, row.contender) for row in group.rows if row.traffic == "tcp-up"] == [
+        (run, contender)
+        for run in (1, 2)
+        for contender in (*(("bare-1", "bare-2") if run in bare_runs else ()), ours)
     ]
 
 
@@ -106,17 +107,18 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     assert folder.results() == [result("bare-1", 9.5)]
 
 
-def test_a_share_is_of_the_bare_lines_of_the_same_run() -> None:
+def test_a_share_is_of_the_last_run_of_the_bare_lines() -> None:
     found = entries(
         [
             *(result("bare-1", 9.0), result("bare-2", 3.0), result("wrrtun-rates", 9.0)),
             *(result("bare-1", 9.0, 2), result("bare-2", 1.0, 2), result("wrrtun-rates", 9.0, 2)),
+            result("wrrtun-rates", 8.0, 3),
         ]
     )
     share = found[-1].share_of_bare
     assert share is not None
-    assert (share.least, share.most) == pytest.approx((0.75, 0.9))
-    assert share.runs == 2
+    assert (share.least, share.median, share.most) == pytest.approx((0.75, 0.8, 0.9))
+    assert share.runs == 3
 
 
 def test_a_share_without_all_bare_lines_is_blank() -> None:

@@ -150,7 +150,9 @@ def test_hostile_datagrams_are_counted_and_change_nothing(ends: Ends, lab: Lab) 
         assert pings.result().lost == 0.0
         assert udp_payloads(sniffer.packets(), SERVER, port) == []
     assert dropped(pair.server) - before == 2 * len(datagrams)
-    assert pair.server.output() == log
+    said = pair.server.output().removeprefix(log).splitlines()
+    # What its own probes of size and rate find meanwhile, it may tell.
+    assert [line for line in said if " link carries " not in line] == []
     for end in (pair.client, pair.server):
         peer = only_peer(end)
         assert peer.session.up
