@@ -47,6 +47,14 @@ def test_frames_that_are_alike_are_all_looked_at() -> None:
     assert not resent.again([*segment(5000), *segment(6000)], 10.1)
 
 
+def test_frames_that_are_alike_may_be_of_many_flows() -> None:
+    resent = standing()
+    both = [*segment(1000, port=5001), *segment(9000, port=5002)]
+    assert not resent.again(both, 10.0)
+    assert not resent.again([*segment(2000, port=5001), *segment(10_000, port=5002)], 10.1)
+    assert resent.again([*segment(3000, port=5001), *segment(9000, port=5002)], 10.2)
+
+
 def test_seqs_wrap() -> None:
     resent = standing()
     first = 2**32 - 1500

@@ -310,6 +310,47 @@ def without_id(read: bytes) -> bytes:
     return bytes(changed)
 
 
+def segment(port: int, payload: bytes, *, ipv6: bool = False, ef: bool = False) -> bytes:
+    """Make one TAP read of TCP, of the flow that this port says."""
+    read = bytearray(super_frame(payload, 2000, ipv6=ipv6))
+    at = VNET.size + (54 if ipv6 else 34)
+    read[at : at + 2] = port.to_bytes(2)
+    if ipv6:
+        read[VNET.size + 14 : VNET.size + 18] = (0x6 << 28 | port).to_bytes(4)  # and its label
+    if ef:
+        change(read, 15, b"\xb8")
+    return bytes(read)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+@pytest.mark.parametrize("payload", [b"", b"x" * 1000])
+def test_tcp_of_as_many_flows_as_frames_leaves_in_one_batch(payload: bytes, ipv6: bool) -> None:
+    outbound, _, session, member = ends()
+    member.set_cap(1e9, 1.0)
+    reads = [segment(port, payload, ipv6=ipv6) for port in range(2000, 2040)]
+    (batch,) = send(outbound, session, reads)
+    assert len(batch.data) == len(reads) * batch.datagram_bytes
+    _, vectors = carry(reads)
+    assert [b"".join(vector) for vector in vectors] == reads
+
+
+def test_super_frames_tcp_that_is_marked_ef_and_frames_of_another_kind_are_each_looked_at() -> None:
+    reads = Reads()
+    plain = acknowledgement(1)
+    marked = [segment(port, b"", ef=True) for port in (2000, 2001)]
+    twin = datagram(b"x" * (len(plain) - VNET.size - 42))
+    for read in (*[plain] * 4, *marked, *[twin] * 4):
+        reads.add(read)
+    found = [(start, end, equal is not None) for start, end, equal in reads.stretches()]
+    assert found == [(0, 4, True)] + [(index, index + 1, False) for index in range(4, 10)]
+    assert reads.equal_part(4) is None
+    assert reads.equal_part(6) is not None
+    reads.clear()
+    for _ in range(5):
+        reads.add(super_frame(b"x" * 3000, 1000))
+    assert all(end - start == 1 and equal is None for start, end, equal in reads.stretches())
+
+
 def test_few_frames_are_looked_at_one_by_one_and_reads_end_at_a_megabyte() -> None:
     reads = Reads()
     for number in range(LEAST_ALIKE - 1):

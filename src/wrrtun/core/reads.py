@@ -1,8 +1,9 @@
 """What one wake-up read from a TAP, and which of it is alike: a flood is judged once, not singly.
 
 Each read (virtio-net header and frame) has a slot of its own. Those of equal length that follow
-each other and are of one flow (equal in every header field that a verdict depends on) are a
-*stretch*; NumPy compares their headers in a few calls, whatever their number.
+each other and are equal in every header field that a verdict depends on are a *stretch*; NumPy
+compares their headers in a few calls, whatever their number. For TCP the flow is no such field:
+acknowledgements of many flows are alike. Super-frames are each looked at.
 """
 
 import struct
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .classify import DSCP_EF
 from .headers import ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP, UDP
 from .vnet import VNET
 from .wire import MAX_BATCH_DATAGRAMS
@@ -34,8 +36,8 @@ DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
 NETWORK: Final = VNET.size + 14
 WORDS: Final = 10  # of eight bytes: as far as the flags of TCP over IPv6
 
-# EtherType, version and header length, IPv6's protocol, IPv4's protocol.
-_KIND: Final = struct.Struct("!HB5xB2xB")
+# EtherType, version and type of service, IPv6's protocol, IPv4's protocol.
+_KIND: Final = struct.Struct("!HH4xB2xB")
 
 
 class Mask(NamedTuple):
@@ -51,6 +53,10 @@ def _mask(*parts: tuple[int, int]) -> Mask:
     mask[:NETWORK] = b"\xff" * NETWORK
     for first, end in parts:
         mask[NETWORK + first : NETWORK + end] = b"\xff" * (end - first)
+    return _as_mask(mask)
+
+
+def _as_mask(mask: bytearray) -> Mask:
     return Mask(np.frombuffer(bytes(mask), np.uint64), _number(mask))
 
 
@@ -58,15 +64,23 @@ def _number(part: bytes | bytearray | memoryview) -> int:
     return int.from_bytes(part, "little")
 
 
-# What is equal within a flow and decides what becomes of a frame: not the IP id, checksums, TCP's
+def _without_label(mask: Mask) -> Mask:
+    """Leave IPv6's flow label out: it differs between flows."""
+    bare = bytearray(mask.words.tobytes())
+    bare[NETWORK + 1] &= 0xF0
+    bare[NETWORK + 2 : NETWORK + 4] = bytes(2)
+    return _as_mask(bare)
+
+
+# What decides what becomes of a frame, and for UDP its flow: not the IP id, checksums, TCP's
 # numbers and window. Frames with options or VLAN tags come in no floods.
 _BEFORE_ID, _AFTER_ID, _ADDRESSES = (0, 4), (6, 10), (12, 20)
 _IPV4: Final = {
     UDP: _mask(_BEFORE_ID, _AFTER_ID, _ADDRESSES, (20, 26)),  # ports and length
-    TCP: _mask(_BEFORE_ID, _AFTER_ID, _ADDRESSES, (20, 24), (32, 34)),  # ports; length and flags
+    TCP: _mask(_BEFORE_ID, _AFTER_ID, (32, 34)),  # length of the header, and flags
     ICMP: _mask(_BEFORE_ID, _AFTER_ID, _ADDRESSES),
 }
-_IPV6: Final = {UDP: _mask((0, 46)), TCP: _mask((0, 44), (52, 54))}
+_IPV6: Final = {UDP: _mask((0, 46)), TCP: _without_label(_mask((0, 8), (52, 54)))}
 
 
 class Reads:
@@ -151,25 +165,36 @@ class Reads:
         edges = np.flatnonzero((heads[1:] != heads[:-1]).any(axis=1)) + 1
         first = 0
         for edge in (*edges.tolist(), end - start):
-            yield start + first, start + edge, _number(heads[first].tobytes())
+            if self._mask(start + first) is mask:
+                yield start + first, start + edge, _number(heads[first].tobytes())
+            else:  # of another kind than the first, by chance as long
+                for index in range(start + first, start + edge):
+                    yield index, index + 1, None
             first = edge
 
     def equal_part(self, index: int) -> int | None:
         """Return of a single frame what `stretches` says of one; None: it is not compared."""
-        slot = self._slots[index]
-        mask = None if slot[GSO_TYPE] else self._mask(index)
+        mask = self._mask(index)
         if mask is None:
             return None
-        return _number(slot[: 8 * WORDS]) & mask.number
+        return _number(self._slots[index][: 8 * WORDS]) & mask.number
 
     def _mask(self, index: int) -> Mask | None:
-        """Return what must be equal in frames of this one's kind; None: it is not known."""
-        ethertype, version, after_ipv6, after_ipv4 = _KIND.unpack_from(
-            self._slots[index], NETWORK - 2
-        )
+        """Return what must be equal in frames of this one's kind; None: each is looked at."""
+        slot = self._slots[index]
+        if slot[GSO_TYPE]:
+            return None
+        ethertype, version, after_ipv6, after_ipv4 = _KIND.unpack_from(slot, NETWORK - 2)
         if ethertype == ETHERTYPE_IPV4:
-            return _IPV4.get(after_ipv4) if version == 0x45 else None
-        return _IPV6.get(after_ipv6) if ethertype == ETHERTYPE_IPV6 else None
+            marked = version >> 2 & 63 == DSCP_EF
+            known, protocol = version >> 8 == 0x45, after_ipv4
+        else:
+            marked = version >> 6 & 63 == DSCP_EF
+            known, protocol = ethertype == ETHERTYPE_IPV6, after_ipv6
+        # Of what is marked EF the flow matters, for TCP too.
+        if not known or (marked and protocol == TCP):
+            return None
+        return (_IPV4 if ethertype == ETHERTYPE_IPV4 else _IPV6).get(protocol)
 
     def equal(self, at: int, start: int, end: int) -> bool:
         """Tell whether the two bytes `at` (from the frame's beginning) are equal in a stretch."""

@@ -45,7 +45,7 @@ class Resent:
     def again(self, frames: Sequence[Buffer], now: float) -> bool:
         """Tell whether one of these has been sent before, if only in part: they are to be queued.
 
-        Frames (or a super-frame) of one flow, with headers of one length.
+        Frames, or a super-frame, whose headers lie where those of the first do.
         """
         headers = locate(frames[0]) if self._standing else None
         if headers is None or headers.protocol != TCP:
@@ -54,10 +54,10 @@ class Resent:
             self._turn(now)
         start = headers.network + (IPV6_ADDRESSES if headers.ipv6 else IPV4_ADDRESSES)
         ports_end = headers.transport + PORTS_BYTES
-        flow = bytes(frames[0][start:ports_end])
-        end = self._ends.get(flow, self._before.get(flow))
         again = False
         for frame in frames:
+            flow = bytes(frame[start:ports_end])
+            end = self._ends.get(flow, self._before.get(flow))
             seq: int = _SEQ.unpack_from(frame, ports_end)[0]
             size = len(frame) - headers.payload
             # RFC 1982, of 32 bits.
@@ -65,8 +65,7 @@ class Resent:
             again = again or beyond > 0
             if end is None or beyond < size:
                 end = seq + size & 0xFFFF_FFFF
-        assert end is not None
-        self._ends[flow] = end
+            self._ends[flow] = end
         return again
 
     def _turn(self, now: float) -> None:
