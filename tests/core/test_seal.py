@@ -11,6 +11,7 @@ from wrrtun.core.cutter import Cutter
 from wrrtun.core.errors import Drop, PeerError
 from wrrtun.core.handshake import SessionKeys
 from wrrtun.core.inbound import Inbound
+from wrrtun.core.join import gather
 from wrrtun.core.member import Member
 from wrrtun.core.paths import PathCheck
 from wrrtun.core.seal import Opener, Sealer, Suite
@@ -165,6 +166,22 @@ def test_a_batch_of_several_super_frames_is_split_where_they_begin(
     opener = Opener(Suite.AES_256_GCM, KEY)
     opened = [one for run in runs for one in opener.open(run)[0]]
     assert sum(one.count for one in opened) == len(expected)
+
+
+def test_two_super_frames_that_the_network_laid_end_to_end_stay_two() -> None:
+    """As a card's GRO does with what came in two batches."""
+    sealer, batch, wanted = Sealer(Suite.AES_256_GCM, KEY, 7), bytearray(), []
+    for seq, letter in ((0, b"a"), (4, b"b")):
+        train = Train.parse(super_frame(letter * 400, 100))
+        assert train is not None
+        frames, flags = Cutter().take(train, 4)
+        batch += sealer.seal(Kind.BULK, flags, CONTINUES, 1, seq, frames)
+        wanted.append(letter * 400)
+    runs = split(memoryview(batch), 66 + 100 + 24)
+    opener = Opener(Suite.AES_256_GCM, KEY)
+    opened = [one for run in runs for one in opener.open(run)[0]]
+    vectors = gather(opened)
+    assert [b"".join(vector)[76:] for vector in vectors] == wanted
 
 
 def test_a_replay_hidden_in_a_batch_that_looks_like_one_run_is_refused() -> None:

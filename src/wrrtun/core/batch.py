@@ -32,14 +32,15 @@ class Run:
     datagram_bytes: int  # of each but the last
     slab: Slab | None = None  # that they lie in, as its datagrams `first` to `first + count - 1`
     first: int = 0
-    assumed: bool = False  # only the first and last headers were looked at
+    assumed: bool = False  # only the first and last headers were looked at whole
 
 
 def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> list[Run]:
     """Split what was received; if into a slab, `data` is the slab's beginning.
 
-    When the last header is what it would be if all continued the one before them, that is
-    assumed: if it is not so, a tag is wrong, and `split_strictly` finds what can be saved. A
+    When the last header is what it would be if all continued the one before them, and all types say
+    so, the seqs between are assumed: if they are others, a tag is wrong, and `split_strictly` finds
+    what can be saved. The types are no nonce's part: no tag tells where a super-frame ends. A
     datagram too short for a header yields a run of kind 0.
     """
     size = len(data)
@@ -51,7 +52,12 @@ def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> li
         first, last = HEADER.unpack_from(data)[0], HEADER.unpack_from(data, tail)[0]
         flags = first >> 60 & CONTINUES
         steps = _STARTS if flags == PARTIAL else 0
-        if flags & PARTIAL and last == first + count - 1 + steps and last >> 62 == 0b11:
+        if (
+            flags & PARTIAL
+            and last == first + count - 1 + steps
+            and last >> 62 == 0b11
+            and data[datagram_bytes::datagram_bytes].tobytes() == bytes((last >> 56,)) * (count - 1)
+        ):
             run = _run(data, datagram_bytes, first, 0, count, True)
             run.slab, run.assumed = slab, True
             return [run]
