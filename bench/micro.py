@@ -35,10 +35,11 @@ from wrrtun.core import seal
 from wrrtun.core.batch import split
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.join import gather
+from wrrtun.core.opener import Opener
 from wrrtun.core.reads import Reads
 from wrrtun.core.reorder import ReorderBuffer
 from wrrtun.core.replay import ReplayWindow
-from wrrtun.core.seal import Opener, Sealer, Suite
+from wrrtun.core.seal import Sealer, Suite
 from wrrtun.core.slab import Slab
 from wrrtun.core.train import Train
 from wrrtun.core.wire import CONTINUES, OVERHEAD_BYTES, Kind

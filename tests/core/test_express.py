@@ -4,8 +4,9 @@ from wrrtun.core.batch import split
 from wrrtun.core.express import Express
 from wrrtun.core.handshake import SessionKeys
 from wrrtun.core.member import Member
+from wrrtun.core.opener import Opener
 from wrrtun.core.paths import PathCheck
-from wrrtun.core.seal import Opener, Suite
+from wrrtun.core.seal import Suite
 from wrrtun.core.session import Session
 from wrrtun.core.slab import SlabPool
 

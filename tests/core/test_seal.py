@@ -13,8 +13,9 @@ from wrrtun.core.handshake import SessionKeys
 from wrrtun.core.inbound import Inbound
 from wrrtun.core.join import gather
 from wrrtun.core.member import Member
+from wrrtun.core.opener import Opener
 from wrrtun.core.paths import PathCheck
-from wrrtun.core.seal import Opener, Sealer, Suite
+from wrrtun.core.seal import Sealer, Suite
 from wrrtun.core.session import Session
 from wrrtun.core.slab import Slab
 from wrrtun.core.train import Train

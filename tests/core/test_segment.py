@@ -9,7 +9,8 @@ from wrrtun.core.batch import split
 from wrrtun.core.cutter import Cutter
 from wrrtun.core.headers import complete_checksum, locate, sum_words
 from wrrtun.core.join import Opened, gather
-from wrrtun.core.seal import Opener, Sealer, Suite
+from wrrtun.core.opener import Opener
+from wrrtun.core.seal import Sealer, Suite
 from wrrtun.core.train import Train
 from wrrtun.core.vnet import (
     GSO_ECN,

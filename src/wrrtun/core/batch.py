@@ -4,7 +4,9 @@ The kernel's UDP_GRO hands over datagrams of one sender laid end to end, equal i
 last. A run is what the receiver can look at, open and join in one go.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -14,6 +16,9 @@ from .wire import CONTINUES, HEADER, MAX_BATCH_DATAGRAMS, PARTIAL, SEQ_BITS, SEQ
 
 # What the flags add to the header of a frame that continues the first of its super-frame.
 _STARTS: Final = CONTINUES - PARTIAL << 60
+# The upper two bits of the type: of a partial frame that begins something, and of one that goes on.
+_BEGINS, _GOES_ON = PARTIAL >> 2, CONTINUES >> 2
+_BARE: Final = np.uint64((1 << 62) - 1)  # a header without these bits
 _FEW: Final = 3  # below this, NumPy's calls cost more than a loop
 
 
@@ -32,7 +37,15 @@ class Run:
     datagram_bytes: int  # of each but the last
     slab: Slab | None = None  # that they lie in, as its datagrams `first` to `first + count - 1`
     first: int = 0
+    # Where, behind the first, another super-frame begins; it is not `joined` then.
+    starts: Sequence[int] = ()
     assumed: bool = False  # only the first and last headers were looked at whole
+
+    def flags_of(self, index: int) -> int:
+        """Return the wire flags of one datagram."""
+        if not index or not (self.joined or self.starts):
+            return self.flags
+        return PARTIAL if index in self.starts else CONTINUES
 
 
 def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> list[Run]:
@@ -61,10 +74,10 @@ def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> li
             run = _run(data, datagram_bytes, first, 0, count, True)
             run.slab, run.assumed = slab, True
             return [run]
-    return split_strictly(data, datagram_bytes)
+    return split_strictly(data, datagram_bytes, slab)
 
 
-def split_strictly(data: memoryview, datagram_bytes: int) -> list[Run]:
+def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> list[Run]:
     """Split by looking at every header."""
     size = len(data)
     count = -(-size // datagram_bytes)
@@ -77,22 +90,39 @@ def split_strictly(data: memoryview, datagram_bytes: int) -> list[Run]:
         count -= 1
         runs.append(_single(tail))
     headers = np.ndarray((count,), ">u8", data, strides=(datagram_bytes,)).astype(np.uint64)
-    steps = headers[1:] - headers[:-1]
-    edges = np.flatnonzero(steps != 1).tolist()
-    start = 0
-    joined = False
-    for edge in edges:
-        if edge == start and not joined and steps[edge] == _STARTS + 1 and _begins(headers[start]):
-            joined = True  # the first frame of a super-frame and the one that continues it
-            continue
-        runs.append(_run(data, datagram_bytes, int(headers[start]), start, edge + 1, joined))
-        start, joined = edge + 1, False
-    runs.append(_run(data, datagram_bytes, int(headers[start]), start, count, joined))
+    flags = (headers >> np.uint64(62)).astype(np.uint8).tobytes()
+    bare = headers & _BARE
+    edges = (np.flatnonzero(bare[1:] - bare[:-1] != 1) + 1).tolist()
+    for start, end in pairwise((0, *edges, count)):
+        for first, last in _alike(flags, start, end):
+            run = _run(data, datagram_bytes, int(headers[first]), first, last, False)
+            if run.flags:
+                _mark_starts(run, flags[first:last])
+            if slab is not None and count <= MAX_BATCH_DATAGRAMS:
+                run.slab, run.first = slab, first
+            runs.append(run)
     return runs
 
 
-def _begins(header: np.uint64) -> bool:
-    return int(header) >> 62 == PARTIAL >> 2
+def _alike(flags: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """Part consecutive datagrams where checksums begin or cease to be partial: as first and end."""
+    if flags.count(flags[start], start, end) == end - start:
+        return [(start, end)]
+    edges = [
+        at
+        for at in range(start + 1, end)
+        if flags[at - 1] != flags[at] and not flags[at - 1] & flags[at] & 1
+    ]
+    return [*pairwise((start, *edges, end))]
+
+
+def _mark_starts(run: Run, flags: bytes) -> None:
+    """Say which frames of a run continue the ones before them."""
+    rest = flags[1:]
+    if _BEGINS not in rest:
+        run.joined = run.count > 1
+    elif run.flags == CONTINUES or _GOES_ON in rest:
+        run.starts = [at for at, each in enumerate(rest, 1) if each == _BEGINS]
 
 
 def _run(
@@ -103,7 +133,7 @@ def _run(
     return Run(
         kind - flags,
         flags,
-        joined or (flags == CONTINUES and end - start > 1),
+        joined,
         header >> 56 & 0xF,
         header >> SEQ_BITS & 0xFFFF,
         header & SEQ_MASK,
@@ -122,13 +152,10 @@ def _single(datagram: memoryview) -> Run:
 def single(run: Run, index: int) -> Run:
     """Return one datagram of a run as a run of its own."""
     start = index * run.datagram_bytes
-    flags = run.flags
-    if index and run.joined:
-        flags = CONTINUES
     datagram = run.datagrams[start : start + run.datagram_bytes]
     return Run(
         run.kind,
-        flags,
+        run.flags_of(index),
         False,
         run.link,
         run.session,

@@ -139,12 +139,12 @@ class Cutter:
         self._template: tuple[Buffer, Template] | None = None
 
     def take(
-        self, train: Train, count: int, slab: Slab | None = None
+        self, train: Train, count: int, slab: Slab | None = None, at: int = 0
     ) -> tuple[list[bytearray | memoryview], int]:
         """Cut the next `count` frames (at most 64, and 65 507 bytes sealed) off a train.
 
         Return them and the wire flags of the first; the others continue the one before them. Many
-        lie in the slab, each where it can be sealed in place.
+        lie in the slab, each where it can be sealed in place, behind `at` others of that size.
         """
         headers = train.headers
         assert headers is not None
@@ -158,7 +158,7 @@ class Cutter:
             self._template = None
         if count <= _FEW:
             return [self._one(train, template, first + i) for i in range(count)], flags
-        return self._many(train, template, first, count, slab or Slab()), flags
+        return self._many(train, template, first, count, slab or Slab(), at), flags
 
     @staticmethod
     def _one(train: Train, template: Template, index: int) -> bytearray:
@@ -170,7 +170,7 @@ class Cutter:
 
     @staticmethod
     def _many(
-        train: Train, template: Template, first: int, count: int, slab: Slab
+        train: Train, template: Template, first: int, count: int, slab: Slab, at: int
     ) -> list[bytearray | memoryview]:
         headers, step = template.headers, train.segment_bytes
         payload, whole = headers.payload, train.frame
@@ -178,21 +178,22 @@ class Cutter:
         if layout is None:
             layout = Layout(slab, headers, step)
             slab.keep((headers, step), layout)
-        frames = layout.frames[:count]
+        end = at + count
+        frames = layout.frames[at:end]
         # The last frame of a train may be shorter.
         full = count if train.left else count - 1
         start = payload + first * step
-        layout.headers[:count] = np.frombuffer(template.inner, layout.header)
-        layout.payloads[:full] = np.ndarray((full,), layout.segment, whole, start)
+        layout.headers[at:end] = np.frombuffer(template.inner, layout.header)
+        layout.payloads[at : at + full] = np.ndarray((full,), layout.segment, whole, start)
         if template.numbered:
             ids = _STEPS[:count].astype(np.uint16) + np.uint16(template.first_id + first & 0xFFFF)
-            layout.ids[:count] = ids
+            layout.ids[at:end] = ids
             sums = np.add(ids, template.sum, dtype=np.uint32)
             sums += sums >> 16  # the carry; what is above 16 bits falls away below
-            layout.checksums[:count] = ~sums
+            layout.checksums[at:end] = ~sums
         if template.tcp:
             first_seq = template.first_seq + first * step & 0xFFFFFFFF
-            np.add(layout.seq_steps[:count], np.uint32(first_seq), out=layout.seqs[:count])
+            np.add(layout.seq_steps[:count], np.uint32(first_seq), out=layout.seqs[at:end])
         if first == 0:
             template.begin(frames[0])
         if full < count:

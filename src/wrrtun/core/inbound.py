@@ -239,8 +239,8 @@ class Inbound:
     def _hold(self, opened: Opened) -> None:
         """Move what must wait, and is small, out of its slab: thousands may wait."""
         slab = opened.slab
-        if slab is not None and len(opened.data) < SLAB_BYTES // 2:
-            opened.data, opened.slab = bytes(opened.data), None
+        if slab is not None and opened.size_bytes < SLAB_BYTES // 2:
+            opened.own()
             self._slabs.lend(slab)
 
     def _infer(self, now: float) -> None:
@@ -261,7 +261,7 @@ class Inbound:
         """Look at the window, open, commit; count what is refused."""
         window = session.window(run.kind)
         if window.check(run.seq, run.count):
-            slab = self._slabs.take() if run.joined else None
+            slab = self._slabs.take() if run.joined or run.starts else None
             opened, bad = session.opener.open(run, slab)
             if bad and run.assumed:
                 return self._open_strictly(session, run)

@@ -8,6 +8,7 @@ from .counters import Counters
 from .errors import Drop
 from .express import Express
 from .flows import BulkFlows
+from .loading import Item
 from .member import Member
 from .queue import BulkQueue
 from .reads import LEAST_ALIKE, MAX_READS, Reads
@@ -17,7 +18,6 @@ from .train import Train
 from .vnet import VNET
 from .wire import OVERHEAD_BYTES
 
-Item = Train | Stretch
 # Small frames go to one link for about so long; then the next may better take another.
 EXPRESS_SECONDS: Final = 0.001
 MOST_JUDGED: Final = 1024

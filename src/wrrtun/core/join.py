@@ -5,7 +5,7 @@ GRO would have it; the virtio-net header says at which payload size the kernel m
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,8 +34,9 @@ _U16: Final = struct.Struct("!H")
 class Opened:
     """Consecutive frames of one flow, authenticated and joined: headers once, then the payloads.
 
-    A run that is not one flow is frames apart, or opened as several of these. `segment_bytes` is
-    the payload of each frame but the last. `last_flags` are the TCP flags of the last frame.
+    A run that is not one flow is frames apart, or has several of these as its parts.
+    `segment_bytes` is the payload of each frame but the last. `last_flags` are the TCP flags of the
+    last frame.
     """
 
     seq: int
@@ -49,11 +50,23 @@ class Opened:
     # Frames that stand for themselves, in the place of `data`. If their checksum is partial, it
     # lies in all where `headers` say.
     apart: Sequence[Buffer] = ()
+    more: Sequence[Buffer] = ()  # the payloads behind `data`, where they lie elsewhere
+    parts: Sequence["Opened"] = ()  # in the place of all this, what the run is made of
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the frames, headers that were joined counted once."""
-        return sum(map(len, self.apart)) if self.apart else len(self.data)
+        if self.parts:
+            return sum([part.size_bytes for part in self.parts])
+        return len(self.data) + sum(map(len, self.apart or self.more))
+
+    def own(self) -> None:
+        """Copy the bytes: the slab that they lie in is about to be used again."""
+        for part in self.parts or (self,):
+            part.data = bytes(part.data)
+            if part.more:
+                part.more = [b"".join(part.more)]
+        self.slab = None
 
 
 def gather(released: list[Opened]) -> list[list[Buffer]]:
@@ -61,7 +74,7 @@ def gather(released: list[Opened]) -> list[list[Buffer]]:
     vectors: list[list[Buffer]] = []
     chain: list[Opened] = []
     size = 0
-    for opened in released:
+    for opened in _parts(released):
         if opened.apart:
             if chain:
                 vectors.append(_vector(chain, size))
@@ -69,22 +82,32 @@ def gather(released: list[Opened]) -> list[list[Buffer]]:
             vectors += vectors_of(opened)
             continue
         if chain and _follows(chain[0], chain[-1], opened, size):
-            size += len(opened.data) - opened.headers.payload  # type: ignore[union-attr]
+            size += opened.size_bytes - opened.headers.payload  # type: ignore[union-attr]
         else:
             if chain:
                 vectors.append(_vector(chain, size))
             chain = []
-            size = len(opened.data)
+            size = opened.size_bytes
         chain.append(opened)
     if chain:
         vectors.append(_vector(chain, size))
     return vectors
 
 
+def _parts(released: list[Opened]) -> Iterator[Opened]:
+    for opened in released:
+        if opened.parts:
+            yield from opened.parts
+        else:
+            yield opened
+
+
 def vectors_of(opened: Opened) -> list[list[Buffer]]:
     """Give what is not to be joined with others its virtio-net header: vectors for the TAP."""
+    if opened.parts:
+        return gather([opened])
     if not opened.apart:
-        return [_vector([opened], len(opened.data))]
+        return [_vector([opened], opened.size_bytes)]
     vnet, headers = VNET_PLAIN, opened.headers
     if headers is not None:
         vnet = VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, headers.transport, headers.checksum_offset)
@@ -101,10 +124,10 @@ def _follows(first: Opened, last: Opened, opened: Opened, size: int) -> bool:
     if opened.segment_bytes != full and not (opened.count == 1 and opened.segment_bytes < full):
         return False
     # A short frame ends a super-frame: nothing may follow it.
-    payload = len(last.data) - first.headers.payload
+    payload = last.size_bytes - first.headers.payload
     if payload != last.count * full:
         return False
-    grown = size + len(opened.data) - opened.headers.payload
+    grown = size + opened.size_bytes - opened.headers.payload
     return grown - first.headers.network <= MAX_SUPER_FRAME_BYTES
 
 
@@ -126,7 +149,11 @@ def _vector(chain: list[Opened], size: int) -> list[Buffer]:
         if head[transport + 13] & CWR:
             gso_type |= GSO_ECN
     vnet = VNET.pack(NEEDS_CHECKSUM, gso_type, payload, first.segment_bytes, transport, offset)
-    return [vnet + head, *(memoryview(opened.data)[payload:] for opened in chain)]
+    vector: list[Buffer] = [vnet + head]
+    for opened in chain:
+        vector.append(memoryview(opened.data)[payload:])
+        vector += opened.more
+    return vector
 
 
 def _lengthen(head: bytearray, headers: Headers, longer: int, size: int) -> None:

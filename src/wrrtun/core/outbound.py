@@ -5,16 +5,15 @@ intake -> express: fastest link, at once, ahead of bulk
 """
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 from .bond import Bond
 from .counters import Counters
-from .cutter import Cutter
 from .errors import Drop
 from .express import Express
 from .headers import Buffer
-from .intake import Intake, Item
+from .intake import Intake
+from .loading import Item, Load, Loader
 from .member import Member
 from .output import Transmit
 from .queue import BulkQueue
@@ -22,12 +21,10 @@ from .repair import Repairs
 from .scheduler import Scheduler
 from .sent import KeptRun, SentLog
 from .session import Session
-from .slab import SLAB_SECONDS, Slab, SlabPool
-from .stretch import Stretch
+from .slab import SLAB_SECONDS, SlabPool
 from .wire import (
     ANY_LINK,
     BULK,
-    CONTINUES,
     CONTROL,
     MAX_BATCH_BYTES,
     MAX_BATCH_DATAGRAMS,
@@ -87,8 +84,8 @@ class Outbound:
         self._scheduler = Scheduler()
         self._turn: Member | None = None  # whose turn it is, and for how many bytes more
         self._turn_bytes = 0.0
-        self._cutter = Cutter()
         self._slabs = SlabPool()
+        self._loader = Loader(self.queue, self._slabs)
         self.express = Express(self._slabs)
         self.intake = Intake(bond, counters, self.express, self.queue, max_frame_bytes)
         self.log = SentLog(next_bulk_seq, self._slabs)
@@ -144,8 +141,8 @@ class Outbound:
                 self.queue.head.drop_one()
                 self.queue.consumed(before - self.queue.head.size_bytes)
                 continue
-            taken = self._take(members, now)
-            transmits += self._seal(*taken, members, session, now)
+            load = self._loader.take(self._most(members, now))
+            transmits += self._seal(load, members, session, now)
         return transmits
 
     def drop_stale(self, now: float) -> None:
@@ -211,41 +208,10 @@ class Outbound:
             return {}
         return {member.number: member for member in self._bond.spare if member.may_spare(now)}
 
-    def _take(
-        self, members: list[Member], now: float
-    ) -> tuple[Sequence[Buffer], int, int, Slab | None]:
-        """Take one run off the queue: frames, the first one's flags, the others', a slab for it."""
-        train = self.queue.head
-        size = train.frame_bytes + OVERHEAD_BYTES
-        most = MAX_BATCH_DATAGRAMS
-        for member in members:
-            most = min(most, self._run_datagrams(member, size, now))
-        if isinstance(train, Stretch):
-            frames = train.take(min(most, train.left))
-            self.queue.consumed(len(frames) * train.frame_bytes)
-            slab = self._slabs.take() if len(frames) > 1 else None
-            return frames, train.flags, train.follow, slab
-        if train.count > 1:
-            count = min(most, train.left)
-            slab = self._slabs.take() if count > 1 else None
-            cut, flags = self._cutter.take(train, count, slab)
-            if train.left:
-                self.queue.consumed(count * train.frame_bytes)
-            else:
-                self.queue.pop()
-            return cut, flags, CONTINUES, slab
-        alike: list[Buffer] = []
-        flags = train.flags
-        while len(alike) < most and train.count == 1 and train.flags == flags:
-            if alike and len(train.frame) != len(alike[0]):
-                break
-            alike.append(train.frame)
-            train.pass_on(1)
-            self.queue.consumed(train.frame_bytes)
-            if not self.queue or isinstance(self.queue.head, Stretch):
-                break
-            train = self.queue.head
-        return alike, flags, flags, self._slabs.take() if len(alike) > 1 else None
+    def _most(self, members: list[Member], now: float) -> int:
+        """Say how many of the frames whose turn it is these links take in one run."""
+        size = self.queue.head.frame_bytes + OVERHEAD_BYTES
+        return min([self._run_datagrams(member, size, now) for member in members])
 
     def _run_datagrams(self, member: Member, size_bytes: int, now: float) -> int:
         """Say how many datagrams of this size may go to this link in one run; at least one."""
@@ -256,20 +222,18 @@ class Outbound:
 
     def _seal(
         self,
-        frames: Sequence[Buffer],
-        flags: int,
-        follow: int,
-        slab: Slab | None,
+        load: Load,
         members: list[Member],
         session: Session,
         now: float,
     ) -> list[Transmit]:
         """Seal a run, once; on several links it goes under the number that stands for any."""
         link = members[0].number if len(members) == 1 else ANY_LINK
+        frames, flags, follow, starts, slab = load
         count, seq = len(frames), self.next_bulk_seq
         self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
         session.sealed += count
-        batch = session.sealer.seal(BULK, flags, follow, link, seq, frames, slab)
+        batch = session.sealer.seal(BULK, flags, follow, link, seq, frames, slab, starts)
         step = len(frames[0]) + OVERHEAD_BYTES
         self.log.add(KeptRun(self.log.end, count, link, now, step, batch, slab))
         size = len(batch)

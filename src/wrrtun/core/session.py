@@ -12,8 +12,9 @@ from typing import Final
 from .batch import Run
 from .errors import PeerError
 from .handshake import SessionKeys
+from .opener import Opener
 from .replay import ReplayWindow
-from .seal import Opener, Sealer
+from .seal import Sealer
 from .wire import SEQ_MASK, Kind
 
 # Express goes over the fastest link and control is sparse: neither needs the width that bulk on

@@ -31,7 +31,7 @@ class Slab:
         self._bytes = bytearray(SLAB_BYTES)
         self.view = memoryview(self._bytes)
         self._batches: dict[int, tuple[Headers, Views, Views]] = {}
-        self._joins: dict[tuple[int, int], Views] = {}
+        self._joins: dict[tuple[int, int, int], Views] = {}
         self.layouts: dict[Hashable, Any] = {}  # of whoever writes into it
 
     def batch(self, step: int) -> tuple[Headers, Views, Views]:
@@ -55,15 +55,16 @@ class Slab:
             self.layouts.clear()
         self.layouts[key] = layout
 
-    def join(self, stride: int, size: int) -> Views:
-        """Cut into overlapping frames of `size` bytes, one every `stride` bytes."""
-        views = self._joins.get((stride, size))
+    def join(self, stride: int, size: int, first: int = 0) -> Views:
+        """Cut into pieces of `size` bytes, one every `stride` bytes; they may overlap."""
+        views = self._joins.get((stride, size, first))
         if views is None:
             if len(self._joins) >= MAX_LAYOUTS:
                 self._joins.clear()
-            count = min(MAX_BATCH_DATAGRAMS, (SLAB_BYTES - size) // stride + 1)
-            views = [self.view[i * stride : i * stride + size] for i in range(count)]
-            self._joins[stride, size] = views
+            count = min(MAX_BATCH_DATAGRAMS, (SLAB_BYTES - first - size) // stride + 1)
+            starts = range(first, first + count * stride, stride)
+            views = [self.view[start : start + size] for start in starts]
+            self._joins[stride, size, first] = views
         return views
 
 

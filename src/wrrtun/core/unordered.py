@@ -15,7 +15,7 @@ class UnorderedBuffer(ReorderBuffer):
 
     def insert(self, opened: Opened, now: float, *, original: bool = True) -> list[Opened]:
         """Note datagrams that were never seen before; return them."""
-        super().insert(replace(opened, data=b"", slab=None), now, original=original)
+        super().insert(replace(opened, data=b"", slab=None, parts=()), now, original=original)
         return [opened]
 
     def _release(self) -> list[Opened]:
