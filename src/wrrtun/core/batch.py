@@ -16,8 +16,8 @@ from .wire import CONTINUES, HEADER, MAX_BATCH_DATAGRAMS, PARTIAL, SEQ_BITS, SEQ
 
 # What the flags add to the header of a frame that continues the first of its super-frame.
 _STARTS: Final = CONTINUES - PARTIAL << 60
-# The upper two bits of the type: of a partial frame that begins something, and of one that goes on.
-_BEGINS, _GOES_ON = PARTIAL >> 2, CONTINUES >> 2
+# The upper two bits of the type: see wire.py. A partial frame begins something, or goes on.
+_PLAIN, _BEGINS, _HANDSHAKE, _GOES_ON = range(4)
 _BARE: Final = np.uint64((1 << 62) - 1)  # a header without these bits
 _FEW: Final = 3  # below this, NumPy's calls cost more than a loop
 
@@ -106,7 +106,8 @@ def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = No
 
 def _alike(flags: bytes, start: int, end: int) -> list[tuple[int, int]]:
     """Part consecutive datagrams where checksums begin or cease to be partial: as first and end."""
-    if flags.count(flags[start], start, end) == end - start:
+    some = flags[start:end]
+    if some.count(some[0]) == len(some) or (_PLAIN not in some and _HANDSHAKE not in some):
         return [(start, end)]
     edges = [
         at
@@ -118,11 +119,17 @@ def _alike(flags: bytes, start: int, end: int) -> list[tuple[int, int]]:
 
 def _mark_starts(run: Run, flags: bytes) -> None:
     """Say which frames of a run continue the ones before them."""
-    rest = flags[1:]
-    if _BEGINS not in rest:
+    begins = flags.find(_BEGINS, 1)
+    if begins < 0:
         run.joined = run.count > 1
-    elif run.flags == CONTINUES or _GOES_ON in rest:
-        run.starts = [at for at, each in enumerate(rest, 1) if each == _BEGINS]
+        return
+    if run.flags == PARTIAL and _GOES_ON not in flags:
+        return
+    starts = []
+    while begins > 0:
+        starts.append(begins)
+        begins = flags.find(_BEGINS, begins + 1)
+    run.starts = starts
 
 
 def _run(

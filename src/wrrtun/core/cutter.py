@@ -108,6 +108,16 @@ class Template:
 class Layout:
     """Full frames of one shape in a slab, with room around each for what sealing adds."""
 
+    @classmethod
+    def of(cls, slab: Slab, headers: Headers, segment_bytes: int) -> "Layout":
+        """Return the slab's layout of this shape; it keeps a few."""
+        key = headers, segment_bytes
+        layout: Layout | None = slab.layouts.get(key)
+        if layout is None:
+            layout = cls(slab, headers, segment_bytes)
+            slab.keep(key, layout)
+        return layout
+
     def __init__(self, slab: Slab, headers: Headers, segment_bytes: int) -> None:
         size = headers.payload + segment_bytes
         step = size + OVERHEAD_BYTES
@@ -126,9 +136,12 @@ class Layout:
         network, transport = headers.network, headers.transport
         self.headers = column(self.header, 0)
         self.payloads = column(self.segment, headers.payload)
+        self.lengths = column(">u2", network + (4 if headers.ipv6 else 2))
         self.ids = column(">u2", network + 4)
         self.checksums = column(">u2", network + 10)
         self.seqs = column(">u4", transport + 4)
+        self.partials = column(">u2", transport + headers.checksum_offset)
+        self.flags = column("u1", transport + 13)
         self.seq_steps = _STEPS[:count] * np.uint32(segment_bytes)
 
 
@@ -174,10 +187,7 @@ class Cutter:
     ) -> list[bytearray | memoryview]:
         headers, step = template.headers, train.segment_bytes
         payload, whole = headers.payload, train.frame
-        layout: Layout | None = slab.layouts.get((headers, step))
-        if layout is None:
-            layout = Layout(slab, headers, step)
-            slab.keep((headers, step), layout)
+        layout = Layout.of(slab, headers, step)
         end = at + count
         frames = layout.frames[at:end]
         # The last frame of a train may be shorter.

@@ -3,11 +3,12 @@
 from typing import Final
 
 from .bond import Bond
-from .classify import Flow, classify
+from .classify import BULK, DSCP_EF, Flow, Verdict, classify
 from .counters import Counters
 from .errors import Drop
 from .express import Express
 from .flows import BulkFlows
+from .headers import TCP, Buffer
 from .loading import Item
 from .member import Member
 from .queue import BulkQueue
@@ -106,7 +107,7 @@ class Intake:
         if not sealing or not self._bond.carrying():
             self._counters.drop(Drop.NO_LINK, train.count)
             return
-        express, flow = classify(read, VNET.size) if judged is None else judged[1:3]
+        express, flow = judged[1:3] if judged is not None else _verdict(train, read)
         behind_bulk = flow is not None and self._flows.holds(flow, now)
         if express and not behind_bulk and train.count == 1:
             members = self._bond.for_express(self._bond.copies, now)
@@ -169,6 +170,20 @@ class Intake:
             if item.left:
                 item.own()
         self._borrowed.clear()
+
+
+def _verdict(train: Train, read: Buffer) -> Verdict:
+    """Judge one read; for nearly all super-frames, by what they are."""
+    headers = train.headers
+    if (
+        headers is not None
+        and train.count > 1
+        and headers.protocol == TCP
+        and not headers.ipv6
+        and read[VNET.size + headers.network + 1] >> 2 != DSCP_EF
+    ):
+        return BULK
+    return classify(read, VNET.size)
 
 
 def _run(member: Member, frame_bytes: int) -> int:

@@ -1,16 +1,18 @@
 """What a run takes off the bulk queue: frames of one size, whatever flows they are of.
 
 Everything from here to the other end's reorder buffer is paid by the run. So the short
-super-frames of many flows share one, and so do the single frames between them, as long as all
-frames are equal in length but the last. Where in it another super-frame begins is said by the
-datagrams' types.
+super-frames of many flows share one, and so do the single frames between them, if they fit whole
+and all frames are equal in length but the last. Where in it another super-frame begins is said by
+the datagrams' types.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+from .cut_whole import cut_whole
 from .cutter import Cutter
-from .headers import Buffer
+from .headers import TCP, Buffer, Headers
 from .queue import BulkQueue
 from .slab import Slab, SlabPool
 from .stretch import Stretch
@@ -46,43 +48,82 @@ class Loader:
             queue.consumed(len(alike) * head.frame_bytes)
             slab = self._slabs.take() if len(alike) > 1 else None
             return Load(alike, head.flags, head.follow, (), slab)
-        slab = self._slabs.take() if most > 1 and (head.left > 1 or len(queue) > 1) else None
-        size, flags, cut = head.frame_bytes, 0, False
-        frames: list[Buffer] = []
-        starts: list[int] = []
-        item: Item = head
-        while isinstance(item, Train) and _fits(item, size, head.flags):
-            at = len(frames)
-            if item.count > 1:
-                count = min(most - at, item.left)
-                some, begins = self._cutter.take(item, count, slab, at)
-                frames += some
-                cut = True
-                if item.left:
-                    queue.consumed(count * item.frame_bytes)
-                else:
-                    queue.pop()
-            else:
-                frames.append(item.frame)
-                begins = item.pass_on(1)
-                queue.pop()
-            if at:
-                starts.append(at)
-            else:
-                flags = begins
-            if len(frames) >= most or len(frames[-1]) < size or not queue:
-                break
+        taken = self._gather(head, most)
+        if len(taken) > 1:
+            return self._mix(taken)
+        count = taken[0][1]
+        slab = self._slabs.take() if count > 1 else None
+        if head.count > 1:
+            frames, flags = self._cutter.take(head, count, slab)
+            return Load(frames, flags, CONTINUES, (), slab)
+        flags = head.pass_on(1)
+        return Load([head.frame], flags, flags, (), slab)
+
+    def _gather(self, head: Train, most: int) -> list[tuple[Train, int]]:
+        """Take trains out of the queue for one run, each with how many of its frames go."""
+        queue, size, flags = self._queue, head.frame_bytes, head.flags
+        count = min(most, head.left)
+        taken = [(head, count)]
+        if count < head.left:
+            queue.consumed(count * size)
+            return taken
+        queue.pop()
+        shorter = head.shortfall_bytes
+        while queue and not shorter:
             item = queue.head
-        if slab is not None and len(frames) == 1:
-            self._slabs.lend(slab)
-            slab = None
-        if not cut:
-            return Load(frames, flags, flags, (), slab)
-        return Load(frames, flags, CONTINUES, starts, slab)
+            most -= count
+            # What does not fit whole stays whole. A shorter frame ends the run.
+            if not isinstance(item, Train) or item.flags != flags or item.left > most:
+                break
+            if item.frame_bytes != size and (item.count > 1 or item.frame_bytes > size):
+                break
+            count = item.left
+            taken.append((item, count))
+            queue.pop()
+            shorter = item.shortfall_bytes or size - item.frame_bytes
+        return taken
+
+    def _mix(self, taken: list[tuple[Train, int]]) -> Load:
+        """Lay what several trains give into one slab."""
+        slab = self._slabs.take()
+        frames: list[Buffer] = []
+        begins: list[int] = []  # wire flags
+        starts: list[int] = []
+        for shape, group in groupby(taken, _shape):
+            trains = [train for train, _ in group]
+            at = len(frames)
+            if shape is not None and len(trains) > 1:
+                frames += cut_whole(trains, slab, at)
+                for train in trains:
+                    starts.append(at)
+                    at += train.count
+                    begins.append(train.pass_on(train.count))
+                continue
+            for train in trains:
+                starts.append(len(frames))
+                if train.count == 1:
+                    begins.append(train.pass_on(1))
+                    frames.append(train.frame)
+                    continue
+                count = taken[len(begins)][1]
+                some, flags = self._cutter.take(train, count, slab, len(frames))
+                begins.append(flags)
+                frames += some
+        if len(frames) == len(taken) and begins[0] != CONTINUES:  # none goes on
+            return Load(frames, begins[0], begins[0], (), slab)
+        return Load(frames, begins[0], CONTINUES, starts[1:], slab)
 
 
-def _fits(train: Train, size: int, flags: int) -> bool:
-    """Tell whether a train may share a run with frames of this size; shorter, it ends the run."""
-    if train.flags != flags:
-        return False
-    return train.frame_bytes == size or (train.count == 1 and train.frame_bytes < size)
+def _shape(taken: tuple[Train, int]) -> tuple[Headers, int] | None:
+    """Tell what trains must have in common to be cut together; None: one is cut by itself."""
+    train, count = taken
+    headers = train.headers
+    if (
+        headers is None
+        or headers.protocol != TCP
+        or count == 1
+        or count < train.count
+        or train.shortfall_bytes
+    ):
+        return None
+    return headers, train.segment_bytes
