@@ -1,6 +1,6 @@
 """Two emulated lines, bare and through the tunnel: what adds up, and what a ping feels of it.
 
-Runs on real netem: in this kernel, or where it has none inside user-mode Linux. With the usual 30
+Runs on real netem: in this kernel, or where it has none in user-mode Linux. With the usual 30
 seconds for each of the three transfers it takes about two minutes.
 """
 
@@ -201,7 +201,7 @@ def main() -> None:
     console = Console()
     profile = PROFILES["adsl-mobile"]
     try:
-        ensure_netem(limit_seconds)
+        ensure_netem(limit_seconds, ends_here=True)
         signal.signal(signal.SIGALRM, _out_of_time)
         signal.alarm(round(limit_seconds))
         with _steps(console) as step, contextlib.ExitStack() as stack:

@@ -24,9 +24,13 @@ TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Moment:
-    """Seconds of waiting by process of the lab, and seconds stolen by CPU, at a time."""
+    """The lab's pinned processes and their CPUs, how long each has waited, what was stolen of each.
+
+    At a time; in seconds.
+    """
 
     at: float
+    pinned: dict[int, int]
     waited_seconds: dict[int, float]
     stolen_seconds: dict[int, float]
 
@@ -56,7 +60,7 @@ class Others(Held):
     def look(self) -> float | None:
         """Share of the time since the last look in which a lab was kept from its CPU.
 
-        None when it is not pinned to one: its processes then wait for each other, too.
+        None when nothing of it is pinned to one: what is not waits for its own kind, too.
         """
         self._sample()
         with self._lock:
@@ -73,18 +77,17 @@ class Others(Held):
         with self._lock:
             before, after = self._last, _moment(self._pid)
             self._last = after
-            cpu = _pinned_to(list(after.waited_seconds))
-            if cpu is None:
-                return
-            self._pinned = True
-            self._kept_seconds += after.stolen_seconds[cpu] - before.stolen_seconds[cpu]
+            self._pinned |= bool(after.pinned)
+            for cpu in set(after.pinned.values()):
+                self._kept_seconds += after.stolen_seconds[cpu] - before.stolen_seconds[cpu]
             for pid, total in after.waited_seconds.items():
                 self._kept_seconds += max(total - before.waited_seconds.get(pid, 0.0), 0.0)
 
 
 def _moment(pid: int) -> Moment:
-    waited = {each: _waited_seconds(each) for each in _family(pid)}
-    return Moment(time.monotonic(), waited, _stolen_seconds())
+    pinned = {each: cpu for each in _family(pid) if (cpu := _pinned_to(each)) is not None}
+    waited = {each: _waited_seconds(each) for each in pinned}
+    return Moment(time.monotonic(), pinned, waited, _stolen_seconds())
 
 
 def _stolen_seconds() -> dict[int, float]:
@@ -127,13 +130,10 @@ def _waited_seconds(pid: int) -> float:
     return int(waited) / 1e9 - int(slices) * TURN_SECONDS
 
 
-def _pinned_to(family: list[int]) -> int | None:
-    """The one CPU that some process of a family is bound to."""
-    for pid in family:
-        try:
-            allowed = os.sched_getaffinity(pid)
-        except OSError:
-            continue
-        if len(allowed) == 1 and os.cpu_count() != 1:
-            return next(iter(allowed))
-    return None
+def _pinned_to(pid: int) -> int | None:
+    """The one CPU that a process is bound to."""
+    try:
+        allowed = os.sched_getaffinity(pid)
+    except OSError:
+        return None
+    return next(iter(allowed)) if len(allowed) == 1 and os.cpu_count() != 1 else None

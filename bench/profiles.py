@@ -72,8 +72,8 @@ class Profile:
     """A set of lines, and what happens to them in the course of a transfer.
 
     It iterates over its lines. `seconds` is how long a transfer must last to see every event;
-    `host_only` says that user-mode Linux is too slow for it; an `unshaped` one has plain wires for
-    lines, as fast as the CPU, and its rates are no more than weights.
+    a `fast` one has its ends on the host, as user-mode Linux is too slow for them; an `unshaped`
+    one has plain wires for lines, as fast as the CPU, and its rates are no more than weights.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Profile:
     lines: tuple[Line, ...]
     events: tuple[Event, ...] = ()
     seconds: float | None = None
-    host_only: bool = False
+    fast: bool = False
     unshaped: bool = False
 
     def __iter__(self) -> Iterator[Line]:
@@ -160,7 +160,7 @@ class _Profile(msgspec.Struct, forbid_unknown_fields=True):
     lines: list[str]
     event: list[_Event] = []
     seconds: float | None = None
-    host_only: bool = False
+    fast: bool = False
     unshaped: bool = False
 
 
@@ -200,7 +200,7 @@ def _profile(name: str, told: _Profile, lines: dict[str, _Line]) -> Profile:
         told.about,
         tuple(_line(lines[each]) for each in told.lines),
         seconds=told.seconds,
-        host_only=told.host_only,
+        fast=told.fast,
         unshaped=told.unshaped,
     )
     events: list[Event] = []

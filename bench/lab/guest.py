@@ -19,6 +19,9 @@ from typing import Any, Final
 MODULES: Final = (
     "ipv6",
     "sch_netem",
+    "sch_ingress",
+    "cls_matchall",
+    "act_mirred",
     "sch_tbf",
     "sch_fq_codel",
     "veth",

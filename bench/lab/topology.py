@@ -12,6 +12,11 @@ Each line is a router with netem on both of its devices: down on home, up on net
 namespace of its own because netem must see packets, not super-packets: with offloads off on the
 ends' devices a super-packet is cut before it leaves the end, and netem comes after that.
 Unshaped, there is no router, the two ends are joined by plain veths, and offloads stay on.
+Where this kernel has no netem, each router is two, with a cable between them that has (cable.py):
+
+    home  +--------+ wan                                       wan +--------+  net
+     -----| line A |---- 10.3.N.1 ~~~~~~~ guest ~~~~~~~ 10.3.N.2 ----| far A  |-----
+          +--------+                                               +--------+
 
 The client's devices are in 10.1.N.0/24 and fd00:1:N::/64 (N from 1), it is .2, its gateway .1; it
 has a default route per device (the first line's is preferred) and one per source address. Every
@@ -26,7 +31,8 @@ from typing import Final
 
 from pyroute2.ethtool import Ethtool
 
-from bench.lab import netem
+from bench.lab import netem, uml
+from bench.lab.cable import Cables, Side
 from bench.lab.namespace import Namespace
 from bench.profiles import Direction, Line
 
@@ -60,10 +66,16 @@ class LabLine:
     """A line of a running lab; it can be changed, cut and restored while traffic flows."""
 
     def __init__(
-        self, number: int, client: Namespace, router: Namespace | None, profile: Line | None
+        self,
+        number: int,
+        client: Namespace,
+        router: Namespace | None,
+        profile: Line | None,
+        cables: Cables | None = None,
     ) -> None:
         self.number = number
         self._client = client
+        self._cables = cables
         self._unplugged = False
         self.device = f"line{LETTERS[number - 1]}"  # the client's
         self.address = _address(number, 2)
@@ -74,9 +86,17 @@ class LabLine:
     def set(self, down: Direction | None = None, up: Direction | None = None) -> None:
         """Change what the line is like, in one direction or both, from the next packet on."""
         assert self.router is not None, "an unshaped line has nothing to set"
-        for device, direction in (("home", down), ("net", up)):
-            if direction is not None:
-                netem.shape(self.router.iproute, self.router.index(device), direction)
+        if down is not None:
+            self._shape("home", "near", down)
+        if up is not None:
+            self._shape("net", "far", up)
+
+    def _shape(self, device: str, side: Side, direction: Direction) -> None:
+        assert self.router is not None
+        if self._cables is not None:
+            self._cables.shape(self.number - 1, side, direction)
+        else:
+            netem.shape(self.router.iproute, self.router.index(device), direction)
 
     def cut(self, *, down: bool = True, up: bool = True) -> None:
         """Lose every packet that enters the line from now on; carrier stays, as with a modem."""
@@ -145,7 +165,7 @@ class Lab:
 
 @contextlib.contextmanager
 def shaped(profile: Iterable[Line]) -> Iterator[Lab]:
-    """Make a lab with emulated lines; needs netem (see `ensure_netem`)."""
+    """Make a lab with emulated lines; needs netem, see `ensure_netem`."""
     lines = tuple(profile)
     with _lab(len(lines), lines) as lab:
         yield lab
@@ -167,31 +187,41 @@ def _lab(count: int, profile: tuple[Line, ...] | None) -> Iterator[Lab]:
             made.sysctl(_SYSCTL)
             return made
 
+        cables = None
+        if profile and not uml.inside() and not netem.available():
+            cables = stack.enter_context(Cables())
         client, server = namespace("client"), namespace("server")
         for address, bits in ((SERVER_ADDRESS, 32), (SERVER_ADDRESS6, 128)):
             server.iproute.addr("add", index=1, address=address, prefixlen=bits)
         lines = []
         for number in range(1, count + 1):
             router = namespace(LETTERS[number - 1]) if profile else None
-            line = LabLine(number, client, router, profile[number - 1] if profile else None)
-            _lay(line, client, server)
-            if profile:
-                line.restore()
-            lines.append(line)
+            told = profile[number - 1] if profile else None
+            lines.append(LabLine(number, client, router, told, cables))
+            if cables is None:
+                _lay(lines[-1], client, server, router)
+            else:
+                far = namespace(f"{LETTERS[number - 1]}-far")
+                _lay(lines[-1], client, server, far)
+                _split(lines[-1], far, cables)
+        if cables is not None:
+            cables.start()
+        for line in lines if profile else ():
+            line.restore()
         yield Lab(client, server, tuple(lines))
 
 
-def _lay(line: LabLine, client: Namespace, server: Namespace) -> None:
+def _lay(line: LabLine, client: Namespace, server: Namespace, far_router: Namespace | None) -> None:
     """Wire a line's devices up and enter the routes over it."""
     n = line.number
     home = End(client, line.device, line.address, line.address6, _home_mac(n))
     isp = f"isp{LETTERS[n - 1]}"
-    if line.router is None:
+    if line.router is None or far_router is None:
         gateway = End(server, isp, _address(n, 1), _address6(n, 1), _gateway_mac(n))
         _wire(home, gateway, offloads=True)
     else:
         gateway = End(line.router, "home", _address(n, 1), _address6(n, 1), _gateway_mac(n))
-        out = End(line.router, "net", f"10.2.{n}.1", f"fd00:2:{n}::1", f"02:02:00:00:{n:02x}:01")
+        out = End(far_router, "net", f"10.2.{n}.1", f"fd00:2:{n}::1", f"02:02:00:00:{n:02x}:01")
         far = End(server, isp, f"10.2.{n}.2", f"fd00:2:{n}::2", f"02:02:00:00:{n:02x}:02")
         _wire(home, gateway, offloads=False)
         _wire(out, far, offloads=False)
@@ -208,15 +238,30 @@ def _lay(line: LabLine, client: Namespace, server: Namespace) -> None:
         client.iproute.rule("add", src=source, src_len=bits, table=_CLIENT_TABLE + n, priority=n)
 
 
-def _wire(one: End, other: End, *, offloads: bool) -> None:
-    """Join two ends by a veth pair, up, addressed and knowing each other."""
-    one.namespace.iproute.link(
-        "add",
-        ifname=one.device,
-        kind="veth",
-        address=one.mac,
-        peer={"ifname": other.device, "address": other.mac, "net_ns_fd": other.namespace.name},
-    )
+def _split(line: LabLine, far_router: Namespace, cables: Cables) -> None:
+    """Lay a cable between the two halves of a router, and enter the routes over it."""
+    assert line.router is not None
+    n = line.number
+    near = End(line.router, "wan", f"10.3.{n}.1", f"fd00:3:{n}::1", f"02:03:00:00:{n:02x}:01")
+    far = End(far_router, "wan", f"10.3.{n}.2", f"fd00:3:{n}::2", f"02:03:00:00:{n:02x}:02")
+    _wire(near, far, offloads=False, cables=cables)
+    for end in (near, far):  # what goes to a packet socket must be whole
+        _switch_off(end.namespace, end.device, "tx-checksum")
+    _route(near, f"{SERVER_ADDRESS}/32", far.address)
+    _route(near, f"{SERVER_ADDRESS6}/128", far.address6)
+    _route(far, f"10.1.{n}.0/24", near.address)
+    _route(far, f"fd00:1:{n}::/64", near.address6)
+
+
+def _wire(one: End, other: End, *, offloads: bool, cables: Cables | None = None) -> None:
+    """Join two ends by a veth pair or a cable, up, addressed and knowing each other."""
+    if cables is None:
+        _pair(one, other.namespace, other.device, other.mac)
+    else:
+        for end in (one, other):
+            name = cables.free_plug
+            _pair(end, cables.namespace, name)
+            cables.plug(name)
     for end, far in ((one, other), (other, one)):
         iproute, index = end.namespace.iproute, end.namespace.index(end.device)
         for address, bits in ((end.address, 24), (end.address6, 64)):
@@ -226,6 +271,12 @@ def _wire(one: End, other: End, *, offloads: bool) -> None:
             _know(end.namespace, index, address, far.mac)
         if not offloads:
             switch_offloads_off(end.namespace, end.device)
+
+
+def _pair(end: End, namespace: Namespace, device: str, mac: str | None = None) -> None:
+    """Make a veth pair of an end's device and one in another namespace."""
+    peer = {"ifname": device, "net_ns_fd": namespace.name} | ({"address": mac} if mac else {})
+    end.namespace.iproute.link("add", ifname=end.device, kind="veth", address=end.mac, peer=peer)
 
 
 def _know(namespace: Namespace, index: int, address: str, mac: str) -> None:
@@ -261,12 +312,17 @@ def switch_offloads_off(namespace: Namespace, device: str) -> None:
 
     Checksum offload stays: the kernel refuses UDP_SEGMENT on a device without it.
     """
+    _switch_off(namespace, device, "segmentation", "rx-gro", "rx-lro")
+
+
+def _switch_off(namespace: Namespace, device: str, *parts: str) -> None:
+    """Switch off the features of a device that have one of these in their names."""
     with namespace.entered():
         ethtool = Ethtool()
     try:
         features = ethtool.get_features(device)
         for name, feature in features.features.items():
-            if "segmentation" in name or name in ("rx-gro", "rx-gro-list", "rx-lro"):
+            if any(part in name for part in parts):
                 feature.enable = False
         ethtool.set_features(device, features)
     finally:

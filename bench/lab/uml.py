@@ -6,7 +6,8 @@ user who started it. Inside, it is root, alone, on one CPU, with no way to any n
 The guest's side is in guest.py: it mounts, loads modules, runs the command, powers off.
 
 Output comes back live: the command's two streams are the guest's consoles 1 and 2, and those are
-two pipes. The kernel's own messages are shown only when the guest ends without a result.
+two pipes. The kernel's own messages are shown only when the guest ends without a result. A guest
+that is wired to this host (cable.py) hears our stdin on console 3.
 
 Where it may (root may), the guest runs in real time (SCHED_RR): netem and the lines go by a clock
 that never stops, so each moment in which other work has its CPU is a hole in every measurement.
@@ -62,11 +63,19 @@ def find_kernel() -> str | None:
     return shutil.which("linux.uml", path=f"{os.environ.get('PATH', '')}:/usr/bin")
 
 
-def run(argv: Sequence[str], timeout_seconds: float, env: Mapping[str, str] | None = None) -> int:
+def run(
+    argv: Sequence[str],
+    timeout_seconds: float,
+    env: Mapping[str, str] | None = None,
+    wires: Sequence[int] = (),
+) -> int:
     """Run `argv` in a guest in this directory; return its exit code.
 
     Its output goes to our stdout and stderr as it comes. `env` is added to our environment.
     A guest still running after `timeout_seconds` (boot not counted) is killed: UmlError.
+
+    `wires` are packet sockets: the guest has a device for each, named vec0 and so on, and reads on
+    /dev/tty3 what we are told on stdin.
     """
     kernel = find_kernel()
     if kernel is None:
@@ -75,7 +84,7 @@ def run(argv: Sequence[str], timeout_seconds: float, env: Mapping[str, str] | No
         exchange = Path(name)
         _write_job(exchange, argv, env or {})
         deadline = time.monotonic() + BOOT_SECONDS + timeout_seconds
-        ended = _boot(kernel, exchange, deadline)
+        ended = _boot(kernel, exchange, deadline, wires)
         result = exchange / "exit"
         if ended and result.exists():
             return int(result.read_text())
@@ -158,15 +167,16 @@ def _tell_of_others(busy_seconds: float, seconds: float) -> None:
         print(f"Other work took {others:.0%} of the guest's CPU: expect jitter.", file=sys.stderr)
 
 
-def _boot(kernel: str, exchange: Path, deadline: float) -> bool:
+def _boot(kernel: str, exchange: Path, deadline: float, wires: Sequence[int]) -> bool:
     """Start the guest and copy its streams until it ends; False if the deadline ended it."""
     with _quietest_cpu() as cpu:
-        return _boot_on(cpu, kernel, exchange, deadline)
+        return _boot_on(cpu, kernel, exchange, deadline, wires)
 
 
-def _boot_on(cpu: int, kernel: str, exchange: Path, deadline: float) -> bool:
+def _boot_on(cpu: int, kernel: str, exchange: Path, deadline: float, wires: Sequence[int]) -> bool:
     pipes = [os.pipe() for _ in range(3)]
     consoles = [write for _, write in pipes]
+    orders = os.dup(0)  # the shell gives what it starts beside itself no stdin
     arguments = [
         *("setpriv", "--pdeathsig", "TERM", "sh", "-c", SUPERVISE, "guest"),
         *("taskset", "--cpu-list", str(cpu)),
@@ -181,6 +191,8 @@ def _boot_on(cpu: int, kernel: str, exchange: Path, deadline: float) -> bool:
         f"init={exchange}/init",
         "con=null",
         *(f"con{number}=null,fd:{write}" for number, write in enumerate(consoles)),
+        *(f"vec{number}:transport=fd,fd={wire}" for number, wire in enumerate(wires)),
+        *((f"con3=fd:{orders},null",) if wires else ()),
     ]
     with (exchange / "kernel").open("wb") as messages:
         guest = subprocess.Popen(
@@ -188,11 +200,11 @@ def _boot_on(cpu: int, kernel: str, exchange: Path, deadline: float) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=messages,
             stderr=messages,
-            pass_fds=consoles,
+            pass_fds=(*consoles, *wires, *((orders,) if wires else ())),
             start_new_session=True,  # Ctrl-C is ours to handle
         )
-        for write in consoles:
-            os.close(write)
+        for each in (*consoles, orders):
+            os.close(each)
         busy_before, began = _busy_seconds(cpu), time.monotonic()
         try:
             kernel_says, out, err = (read for read, _ in pipes)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 from pyroute2 import netns
 
-from bench.lab import topology
+from bench.lab import cable, netem, topology
 from bench.lab.namespace import Namespace
 from bench.profiles import ADSL, MOBILE, PROFILES
 from bench.traffic import Load, ping, throughput
+from bench.tunnel import SERVER_INSIDE, tunnel
 
 PORT = 5000
 
@@ -123,3 +124,41 @@ def test_a_line_goes_on_with_another_address_and_with_its_first_one_again() -> N
             assert line.address != before
             answers = ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=line.device)
             assert answers.lost == 0.0
+
+
+@pytest.mark.root
+@pytest.mark.skipif(netem.available(), reason="this kernel has netem itself")
+@pytest.mark.skipif(not cable.available(), reason="needs root and user-mode-linux")
+def test_lines_through_a_guest_are_as_they_were_told_for_ends_on_this_host() -> None:
+    with topology.shaped(PROFILES["adsl-mobile"]) as lab:
+        for line, profile in zip(lab.lines, (ADSL, MOBILE), strict=True):
+            answers = ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=line.device)
+            assert min(answers.round_trips_seconds) >= profile.round_trip_seconds
+            for address, own in (
+                (topology.SERVER_ADDRESS, line.address),
+                (topology.SERVER_ADDRESS6, line.address6),
+            ):
+                with connected(lab, line, address) as source:
+                    assert source == own
+        first, second = lab.lines
+        for happen in (first.cut, first.unplug):
+            happen()
+            assert ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=first.device).lost == 1.0
+            assert ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=second.device).lost == 0.0
+            first.restore()
+            assert ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=first.device).lost == 0.0
+        second.move()
+        assert ping(lab.client, topology.SERVER_ADDRESS, 0.5, device=second.device).lost == 0.0
+
+
+@pytest.mark.root
+@pytest.mark.skipif(netem.available(), reason="this kernel has netem itself")
+@pytest.mark.skipif(not cable.available(), reason="needs root and user-mode-linux")
+def test_a_tunnel_comes_up_over_lines_through_a_guest() -> None:
+    """Its datagrams leave in trains, without checksums: they must be whole before the guest."""
+    with (
+        topology.shaped(PROFILES["adsl-mobile"]) as lab,
+        tunnel(lab, ["lineA:10mbit", "lineB:3mbit"]),
+    ):
+        load = Load(2.0, interval_seconds=0.5)
+        assert max(throughput(lab.client, lab.server, SERVER_INSIDE, load).intervals) > 0
