@@ -98,15 +98,17 @@ def status(of: Daemon, *options: str) -> str:
 
 def test_status_shows_both_links_of_either_end(pair: Tunnel) -> None:
     # A link may rest for a moment after so much load on so few cores.
-    eventually(lambda: links_up(pair.client) and links_up(pair.server))
-    client, server = status(pair.client), status(pair.server)
+    def shown() -> list[str]:
+        texts = [status(pair.client), status(pair.server)]
+        both = all("76.9 %" in text and "23.1 %" in text for text in texts)
+        return texts if both and links_up(pair.client) and links_up(pair.server) else []
+
+    client, server = eventually(shown)
     assert "wrrtun" in client.splitlines()[0]
     assert "client" in client.splitlines()[0]
     assert "server" in server.splitlines()[0]
     for text in (client, server):
         assert "session up" in text
-        assert "76.9 %" in text
-        assert "23.1 %" in text
     for name in ("0 lineA  up", "1 lineB  up", "10.1.1.2:", "10.1.2.2:"):
         assert name in client
     assert "10.1.1.2:" in server
