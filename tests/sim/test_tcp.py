@@ -34,7 +34,7 @@ def test_a_flow_over_a_line_that_pauses_waits_for_its_timeout_and_starts_slowly(
     flow = Flow(world, "client")
     world.run(2.0)
     world.lines[0][0].cut = True
-    world.run(0.25)
+    world.run(0.4)
     world.lines[0][0].cut = False
     world.run(3.0)
     assert 1 <= flow.sender.timeouts <= 2

@@ -22,7 +22,7 @@ from .search import DATAGRAMS, REPORT_SECONDS, Search
 # line's queue grows it is paced.
 FAST_BYTES_PER_SECOND: Final = 25e6
 CRUISE_GAIN: Final = 0.98
-CAPPED_GAIN: Final = 0.985  # a rate that someone knows needs less room for error
+CAPPED_GAIN: Final = 0.99  # a rate that someone knows needs less room for error
 DRAIN_GAIN: Final = 0.7
 DRAIN_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1  # sooner than its drain, and it was no fall
