@@ -31,7 +31,7 @@ def test_a_tcp_flow_keeps_nearly_the_clean_lines_sum_though_they_lose(
         world.run(10.0)
         shares.append(flow.goodput(2.0) / bare_sum(world, "server"))
         timeouts.append(flow.sender.timeouts)
-        assert world.tunnel("client").inbound.reorder.counts.repaired > 5
+        assert world.tunnel("client").inbound.reorder.counts.repaired > 0
     assert median(shares) > least
     assert median(timeouts) == 0
 

@@ -32,9 +32,9 @@ def test_a_flow_over_a_line_that_pauses_waits_for_its_timeout_and_starts_slowly(
     world = World([both(delay=0.020, rate=10e6)], rates=[10e6])
     world.run(2.0)
     flow = Flow(world, "client")
-    world.run(2.0)
+    world.run(2.05)
     world.lines[0][0].cut = True
-    world.run(0.4)
+    world.run(0.25)
     world.lines[0][0].cut = False
     world.run(3.0)
     assert 1 <= flow.sender.timeouts <= 2

@@ -38,9 +38,10 @@ QUEUE_SECONDS: Final = 0.1
 # CoDel's target (RFC 8289, 3.2, wants 5 to 10 % of a round trip). Inside a bond the round trip is
 # the slowest link's one way and the fastest one's back, some 70 ms with a mobile line, and as much
 # again in order while a lost datagram is repaired. A cubic flow that gives back 30 % at a signal
-# keeps the links busy only from a queue of 3/7 of that. With half of this, one that loses 3 % of
-# the mobile line's datagrams leaves 2 % of both lines unused; clean lines are full with either.
-QUEUE_TARGET_SECONDS: Final = 0.08
+# keeps the links busy only from a queue of 3/7 of that. With 50 ms, one that loses 3 % of the
+# mobile line's datagrams leaves 2 % of both lines unused; with 80 ms too little of the bound is
+# left for what comes at once after a line's pause. Clean lines are full with any of these.
+QUEUE_TARGET_SECONDS: Final = 0.07
 # Its interval is the longest round trip that a flow should have here: that one, and what a repair
 # holds back. Over lines that lose 1 % a cubic stream gets 88 % with 0.1 s, 90 % with 0.15 and 91 %
 # with 0.2; but then what a flapping line leaves behind takes its toll on the other.
