@@ -287,6 +287,21 @@ def test_without_reports_a_link_that_hears_and_is_not_answered_is_stalled() -> N
     assert line.ends["client"].reason == "heard, but it answers no probe"
 
 
+def test_a_stalled_link_gives_the_answers_it_owes_in_seconds_though_all_is_quiet_by_then() -> None:
+    line = flowing_line()
+    for _ in range(4):  # at its next return it owes 32
+        line.up.cut = True
+        line.run(1.0, until=lambda: line.states[0] is STALLED)
+        line.up.cut = False
+        line.run(2.0, until=lambda: line.states[0] is UP)
+    line.up.cut = True
+    line.run(1.0, until=lambda: line.states[0] is STALLED)
+    line.bulk = {"client": 0, "server": 0}
+    line.run(2.0)
+    line.up.cut = False
+    assert 3.0 < line.run(40.0, until=lambda: line.states[0] is UP) < 5.0
+
+
 def test_a_link_returns_after_two_answers_in_a_row() -> None:
     line = flowing_line(0.060)
     line.up.cut = line.down.cut = True

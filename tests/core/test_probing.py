@@ -39,6 +39,17 @@ def test_a_link_that_is_down_is_asked_ever_less_often_until_it_answers() -> None
     assert prober.due_at(True, 9.05) == 9.1
 
 
+def test_a_link_owes_answers_from_the_first_one_to_the_last_while_they_come() -> None:
+    prober = Prober(now=0.0)
+    assert not prober.owes(3)
+    for at, owes in ((1.0, True), (1.1, True), (1.2, False)):
+        prober.answered(prober.sent(1, at))
+        assert prober.owes(3) is owes
+    for at in (1.3, 1.4, 1.5):
+        prober.sent(1, at)
+    assert not prober.owes(32)
+
+
 def test_an_answer_counts_once_and_settles_the_probes_before_it() -> None:
     prober = Prober(now=0.0)
     numbers = [prober.sent(count, count / 10) for count in (1, 2, 3)]

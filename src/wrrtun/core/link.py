@@ -202,11 +202,11 @@ class Link:
 
     def probe_due(self, now: float, flowing: bool) -> bool:
         """Tell whether to send a probe now."""
-        return now >= self._prober.due_at(flowing, now)
+        return now >= self._probe_due_at(flowing, now)
 
     def deadline(self, now: float, flowing: bool) -> float:
         """Say when to come back: for the next probe, or for a verdict that silence makes due."""
-        due = self._prober.due_at(flowing, now)
+        due = self._probe_due_at(flowing, now)
         if self.state is LinkState.DOWN or not self._prober.may_fall():
             return due
         verdict = self.heard_at + self._silence_limit(flowing)
@@ -263,6 +263,11 @@ class Link:
     def loss_out(self) -> float:
         """Share lost of what this end sends, 0.0 to 1.0."""
         return self.outgoing.loss.share
+
+    def _probe_due_at(self, flowing: bool, now: float) -> float:
+        """A stalled link that answers again is asked as often as in a flow, until it is up."""
+        returns = self.state is LinkState.STALLED and self._prober.owes(self._trust.answers_owed)
+        return self._prober.due_at(flowing or returns, now)
 
     def _silence_limit(self, flowing: bool) -> float:
         least = FLOWING_SILENCE_SECONDS if flowing else IDLE_SILENCE_SECONDS

@@ -77,6 +77,10 @@ class Prober:
             self._down_interval = FLOWING_INTERVAL_SECONDS / 2
         return asked
 
+    def owes(self, answers: int) -> bool:
+        """Tell whether it answers, but not yet as often in a row as it should."""
+        return 0 < self.answers_in_row < answers and not self.may_fall()
+
     def asked(self, now: float) -> None:
         """Hear that the other end has asked: it learns whether both directions deliver."""
         self._was_asked_at = now

@@ -15,6 +15,7 @@ from .outbound import Outbound
 QUIET_AFTER_SECONDS: Final = 10.0
 # A probe that has waited so long for its answer wants others.
 OVERDUE_SECONDS: Final = 1.0
+SOON_SECONDS: Final = 0.5
 # Of the time after which keys are renewed: how often one looks at all.
 LOOK_SHARE: Final = 1 / 8
 
@@ -54,9 +55,11 @@ class Quiet:
     def next_look(self, due: float, now: float) -> float:
         """Say when to look again, where something else is due at `due`.
 
-        At whole seconds: so one wake-up looks after all quiet tunnels of a server.
+        At whole seconds: so one wake-up looks after all quiet tunnels of a server. What is due
+        soon is not put off: a link that is on its way back owes up to 32 answers.
         """
-        return ceil(min(due, now + self._look_seconds))
+        due = min(due, now + self._look_seconds)
+        return due if due < now + SOON_SECONDS else ceil(due)
 
     def asked_at(self) -> float:
         """Say when the oldest probe left that a link which carries has not answered.

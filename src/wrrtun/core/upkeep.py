@@ -277,7 +277,7 @@ class Upkeep:
         outbound.resize(now)
         due = [self.sizes.tick(now)]
         for member in self._bond:
-            if member.path:
+            if member.path is not None:
                 due.append(member.link.deadline(now, flowing and not member.resting(now)))
         if self.quiet.on and table is None and self.quiet.asked_at() > now:
             due = [self.quiet.next_look(min(due), now)]
