@@ -77,6 +77,36 @@ def test_the_first_small_frames_arrive_though_a_line_died_in_the_quiet(
     assert world.client.tunnel.rekeys == 0
 
 
+@pytest.mark.parametrize("dead", [0, 1])
+@pytest.mark.parametrize("sender", ["client", "server"])
+@pytest.mark.parametrize(("count", "seconds"), [(1, 0.065), (10, 0.3)])
+def test_the_first_bulk_frames_arrive_in_time_though_a_line_died_in_the_quiet(
+    dead: int, sender: str, count: int, seconds: float
+) -> None:
+    world = quiet_world()
+    world.run(0.5)
+    cut(world, dead)
+    for number in range(count):
+        world.send(sender, number, size=1200)
+    world.run(seconds)
+    receiver = "server" if sender == "client" else "client"
+    assert sorted(world.numbers(receiver)) == list(range(count))
+
+
+def test_bulk_takes_two_lines_only_for_some_frames_after_a_rest_that_nobody_heard() -> None:
+    world = quiet_world()
+    world.sent = []
+    world.stream("client", range(300), 0.010)
+    world.run(3.5)
+    assert world.numbers("server") == list(range(300))
+    sent = sum(sent.end == "client" and sent.kind == Kind.BULK for sent in world.sent)
+    assert 300 < sent <= 300 + 12
+    world.sent = []
+    world.stream("client", range(1000, 1300), 0.010)  # after a pause of half a second
+    world.run(3.5)
+    assert sum(sent.end == "client" and sent.kind == Kind.BULK for sent in world.sent) == 300
+
+
 def test_small_frames_take_two_lines_only_while_the_best_may_be_dead() -> None:
     world = quiet_world()
     world.sent = []

@@ -7,7 +7,7 @@ intake -> express: fastest link, at once, ahead of bulk
 import math
 from typing import Final
 
-from .bond import Bond
+from .bond import UNHEARD_SECONDS, Bond
 from .counters import Counters
 from .errors import Drop
 from .express import Express
@@ -61,6 +61,9 @@ RUN_SECONDS: Final = 0.004
 MAX_TURN_BYTES: Final = 8 * MAX_BATCH_BYTES
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
+# How many frames go over two links after a rest in which one may have died: a question, or the
+# first flight of an answer.
+DOUBTED_FRAMES: Final = 12
 # What has waited so long has no room on the usual links: metered ones help out. Well above what a
 # page or a call leaves in the queue, well below CoDel's target.
 SPARE_QUEUE_SECONDS: Final = 0.02
@@ -87,6 +90,7 @@ class Outbound:
         self._scheduler = Scheduler()
         self._turn: Member | None = None  # whose turn it is, and for how many bytes more
         self._turn_bytes = 0.0
+        self._doubted_frames = 0  # of all that were ever sent, the first that go over two links
         self._slabs = SlabPool()
         self._loader = Loader(self.queue, self._slabs)
         self.express = Express(self._slabs)
@@ -148,6 +152,15 @@ class Outbound:
             transmits += self._seal(load, members, session, now)
         return transmits
 
+    def begin(self, now: float) -> None:
+        """Hear that bulk may begin to flow after a pause."""
+        unheard_at = now - UNHEARD_SECONDS
+        if self.bulk_sent_at < unheard_at and any(
+            member.link.heard_at < unheard_at for member in self._bond.carrying()
+        ):
+            self._doubted_frames = self.bulk_frames + DOUBTED_FRAMES
+            self._turn_bytes = 0.0
+
     def drop_stale(self, now: float) -> None:
         """Let go of what waits for links that are all gone."""
         if self._bond.carrying():
@@ -195,6 +208,8 @@ class Outbound:
         if self._turn_bytes >= MAX_BATCH_BYTES and turn in carrying and turn.ready(now):
             return [turn]
         ready = {member.number: member for member in carrying if member.ready(now)}
+        if self.bulk_frames < self._doubted_frames:
+            return sorted(ready.values(), key=lambda member: member.delay_seconds(now))[:2]
         number = self._scheduler.choose(ready)
         if number is None and self._bond.spare:
             ready = self._sparing(now)

@@ -101,6 +101,7 @@ class Upkeep:
 
     def wake(self, now: float) -> None:
         """Hear that bulk flows again: its markers and probes are due sooner than in idle times."""
+        self._outbound.begin(now)
         self.due_at = min(self.due_at, now + MAINTENANCE_SECONDS)
 
     def receive(self, session: Session, run: Run, member: Member, path: Path, now: float) -> bool:
