@@ -60,8 +60,11 @@ class LinkSocket:
         """
         self.missing = False
         try:
-            device, source = self._where()
+            device, source, versions = self._where()
             for remote in self._remotes(source):
+                if remote.version not in versions:
+                    self.failure = f"{device} has no IPv{remote.version} address at present"
+                    continue
                 try:
                     self.socket = ClientSocket((remote, port), device, source, self._mark)
                     self.failure = ""
@@ -102,18 +105,30 @@ class LinkSocket:
             self.socket.close()
             self.socket = None
 
-    def _where(self) -> tuple[str | None, IPv4Address | IPv6Address | None]:
-        """Return the device and source address to bind to; an alias label is an address."""
-        if self.config.address is not None:
-            return None, self.config.address
+    def _where(self) -> tuple[str | None, IPv4Address | IPv6Address | None, set[int]]:
+        """Return the device and source address to bind to, and which versions of IP it has.
+
+        An alias label is an address. A device that has none would send from another one's: the
+        kernel takes what it finds, and answers come in there.
+        """
+        source = self.config.address
+        if source is not None:
+            return None, source, {source.version}
         name = self.config.device or ""
-        if ":" not in name:
-            return name, None
         with Netlink() as netlink:
             found = netlink.find_link(name)
+        if ":" in name:
+            if found is None:
+                raise ConfigError(
+                    f"no address has the label {name}; check --link {self.config.where}"
+                )
+            source = found.addresses[0].ip
+            return found.name, source, {source.version}
         if found is None:
-            raise ConfigError(f"no address has the label {name}; check --link {self.config.where}")
-        return found.name, found.addresses[0].ip
+            raise ConfigError(f"there is no network interface {name}")
+        addresses = [each.ip for each in found.addresses]
+        usable = [each for each in addresses if each.version == 4 or not each.is_link_local]
+        return name, None, {each.version for each in usable}
 
     def _remotes(self, source: IPv4Address | IPv6Address | None) -> list[IPv4Address | IPv6Address]:
         fit = [one for one in self._server if source is None or one.version == source.version]

@@ -64,6 +64,26 @@ def test_an_address_that_changes_moves_its_link_and_no_session(
         assert link_falls(end, 0) == []
 
 
+def test_a_link_whose_address_goes_before_the_next_comes_never_sends_from_another_line_s(
+    ends: Ends, lab: Lab
+) -> None:
+    pair = ends.tunnel()
+    session = only_peer(pair.client).session.local_id
+    index = lab.client.index("lineB")
+    load = start_load(lab.client, lab.server, SERVER_INSIDE, Load(4.0))
+    lab.client.iproute.addr("del", index=index, address="10.1.2.2", prefixlen=24)
+    eventually(lambda: only_peer(pair.client).links[1].state not in CARRYING)
+    assert only_peer(pair.client).links[1].local_address is None
+    time.sleep(1.0)
+    assert only_peer(pair.client).links[1].local_address is None
+    assert "lineB has no IPv4 address" in pair.client.output()
+    lab.client.iproute.addr("add", index=index, address="10.1.2.9", prefixlen=24)
+    eventually(lambda: host_of(pair.client, 1) == "10.1.2.9")
+    eventually(lambda: host_of(pair.server, 1, remote=True) == "10.1.2.9")
+    assert load.result().intervals[-1] > 0
+    assert only_peer(pair.client).session.local_id == session
+
+
 @pytest.fixture
 def nat(lab: Lab) -> Iterator[Namespace]:
     """A third line, lineC, behind a router that hides its customers behind 10.2.3.2."""
