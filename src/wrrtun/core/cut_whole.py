@@ -15,9 +15,12 @@ from .headers import Headers
 from .slab import Slab
 from .train import Train
 from .vnet import CWR, FIN_PSH
+from .wire import MAX_BATCH_DATAGRAMS
 
 FLAGS_AT: Final = 13  # in TCP's header
 _MODULUS: Final = 0xFFFF  # of one's complement sums
+_IN_ALL: Final = 0xFF & ~(FIN_PSH | CWR)  # flags that every frame has
+_STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS)
 
 Frames = list[bytearray | memoryview]
 
@@ -31,60 +34,73 @@ def cut_whole(trains: Sequence[Train], slab: Slab, at: int) -> Frames:
     assert headers is not None
     payload = headers.payload
     layout = Layout.of(slab, headers, step)
-    counts = [train.count for train in trains]
-    end = at + sum(counts)
-    heads = b"".join([train.frame[:payload] for train in trains])
-    _lay_headers(layout, headers, step, heads, trains, slice(at, end))
-    first = at
-    for train, count in zip(trains, counts, strict=True):
-        payloads = np.ndarray((count,), layout.segment, train.frame, payload)
-        layout.payloads[first : first + count] = payloads
-        first += count
+    payloads, segment = layout.payloads, layout.segment
+    heads = bytearray()
+    counts = []
+    end = at
+    for train in trains:
+        frame, count = train.frame, train.count
+        heads += frame[:payload]
+        payloads[end : end + count] = np.ndarray((count,), segment, frame, payload)
+        counts.append(count)
+        end += count
+    _lay_headers(layout, headers, step, heads, np.array(counts), slice(at, end))
     return layout.frames[at:end]
 
 
 def _lay_headers(
-    layout: Layout, headers: Headers, step: int, heads: bytes, trains: Sequence[Train], where: slice
+    layout: Layout,
+    headers: Headers,
+    step: int,
+    heads: bytearray,
+    counts: npt.NDArray[np.int64],
+    where: slice,
 ) -> None:
-    """Fill the columns that differ between frames."""
+    """Make of each train's headers those of a full frame, and lay them where its frames are."""
     network, transport, payload, _, ipv6 = headers
-    number = len(trains)
+    number = len(counts)
 
     def column(dtype: npt.DTypeLike, offset: int) -> npt.NDArray[Any]:
-        return np.ndarray((number,), dtype, heads, offset, (payload,)).astype(np.int64)
+        return np.ndarray((number,), dtype, heads, offset, (payload,))
 
-    counts = np.array([train.count for train in trains])
     ends = counts.cumsum()
     firsts = ends - counts
-    owner = np.arange(number).repeat(counts)
-    index = np.arange(len(owner)) - firsts[owner]  # of each frame in its train
-    layout.headers[where] = np.frombuffer(heads, layout.header)[owner]
-    # Full frames are shorter than the super-frame by this.
-    longer = (counts - 1) * step
-    partial = column(">u2", transport + headers.checksum_offset)
-    layout.partials[where] = _fold(partial - longer)[owner]
-    layout.seqs[where] = column(">u4", transport + 4)[owner] + index * step & 0xFFFF_FFFF
+    partials = column(">u2", transport + headers.checksum_offset)
+    # Full frames are shorter than the super-frame by all the other segments.
+    partials[:] = _fold(partials - (counts - 1) * step)
     length = payload - transport + step
     if ipv6:
-        layout.lengths[where] = length
+        column(">u2", network + 4)[:] = length
     else:
-        length += transport - network
-        layout.lengths[where] = length
-        ids = column(">u2", network + 4)
-        numbered = column("u1", network + 6) & DONT_FRAGMENT == 0
-        words = np.ndarray(
-            (number, (transport - network) // 2), ">u2", heads, network, (payload, 2)
-        )
-        others = words.sum(axis=1, dtype=np.int64) - ids + length
-        others -= column(">u2", network + 2) + column(">u2", network + 10)
-        each = ids[owner] + index * numbered[owner] & 0xFFFF
-        layout.ids[where] = each
-        layout.checksums[where] = 0xFFFF - _fold(others[owner] + each)
+        column(">u2", network + 2)[:] = length + transport - network
+        checksums = column(">u2", network + 10)
+        checksums[:] = 0
+        shape = number, (transport - network) // 2
+        words = np.ndarray(shape, ">u2", heads, network, (payload, 2))
+        checksums[:] = _MODULUS - _fold(words.sum(axis=1, dtype=np.int64))
     flags = column("u1", transport + FLAGS_AT)
-    marks = (flags & ~(FIN_PSH | CWR))[owner]
-    marks[firsts] |= flags & CWR
-    marks[ends - 1] |= flags & FIN_PSH
-    layout.flags[where] = marks
+    firsts_only, lasts_only = flags & CWR, flags & FIN_PSH
+    flags &= _IN_ALL
+    layout.headers[where] = np.frombuffer(heads, layout.header).repeat(counts)
+    steps = _STEPS[: where.stop - where.start]
+    first_seqs = column(">u4", transport + 4) - firsts * step
+    layout.seqs[where] = first_seqs.repeat(counts) + steps * step & 0xFFFF_FFFF
+    if lasts_only.any():
+        layout.flags[where][ends - 1] |= lasts_only
+    if firsts_only.any():
+        layout.flags[where][firsts] |= firsts_only
+    if not ipv6 and not (column("u1", network + 6) & DONT_FRAGMENT).all():
+        numbered = (column("u1", network + 6) & DONT_FRAGMENT == 0).repeat(counts)
+        _number(layout, where, (steps - firsts.repeat(counts)) * numbered)
+
+
+def _number(layout: Layout, where: slice, steps: npt.NDArray[np.int64]) -> None:
+    """Give frames that may be fragmented ids that count up, from the one that they have."""
+    before = layout.ids[where].astype(np.int64)
+    after = before + steps & 0xFFFF
+    layout.ids[where] = after
+    sums = _MODULUS - layout.checksums[where].astype(np.int64) - before + after
+    layout.checksums[where] = _MODULUS - _fold(sums)
 
 
 def _fold(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

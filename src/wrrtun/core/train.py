@@ -25,6 +25,7 @@ class Train:
         "frame_bytes",
         "headers",
         "segment_bytes",
+        "shortfall_bytes",
         "taken",
     )
 
@@ -38,7 +39,13 @@ class Train:
         self.headers = headers
         self.taken = 0
         self._broken = True  # the next frame does not continue the one sent before it
-        self.frame_bytes = headers.payload + segment_bytes if count > 1 and headers else len(read)
+        if count > 1 and headers:
+            self.frame_bytes = headers.payload + segment_bytes
+            # How much shorter the last frame is than the others.
+            self.shortfall_bytes = headers.payload + count * segment_bytes - len(read)
+        else:
+            self.frame_bytes = len(read)
+            self.shortfall_bytes = 0
 
     @classmethod
     def parse(cls, read: Buffer) -> Self | None:
@@ -86,8 +93,9 @@ class Train:
         if self.segment_bytes <= 0 or not payload_bytes:
             return False
         self.headers = headers
-        self.count = -(-payload_bytes // self.segment_bytes)
+        self.count = count = -(-payload_bytes // self.segment_bytes)
         self.frame_bytes = most_bytes
+        self.shortfall_bytes = count * self.segment_bytes - payload_bytes if count > 1 else 0
         return True
 
     def own(self) -> None:
@@ -126,13 +134,6 @@ class Train:
             return 0 if self.taken else self.frame_bytes
         left = self.count - self.taken
         return left * self.frame_bytes - (self.shortfall_bytes if left else 0)
-
-    @property
-    def shortfall_bytes(self) -> int:
-        """How much shorter the last frame is than the others."""
-        if self.headers is None or self.count == 1:
-            return 0
-        return self.count * self.segment_bytes - (len(self._read) - self.headers.payload)
 
     @property
     def left(self) -> int:
