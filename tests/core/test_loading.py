@@ -91,6 +91,20 @@ def test_short_super_frames_leave_in_batches_as_long_as_the_long_ones(count: int
     assert receive(inbound, session, member, batches) == reads
 
 
+def test_single_segments_of_many_flows_share_a_batch_whether_they_are_pushed_or_not() -> None:
+    outbound, inbound, session, member = ends()
+    member.set_cap(5e9, 1.0)
+    reads = []
+    for port in range(2000, 2040):
+        read = bytearray(read_of(port, 1000))
+        read[VNET.size + 47] |= (port % 3 == 0) << 3
+        reads.append(bytes(read))
+    assert len(send(outbound, session, reads)) == 1
+    outbound, inbound, session, member = ends()
+    member.set_cap(5e9, 1.0)
+    assert receive(inbound, session, member, send(outbound, session, reads)) == reads
+
+
 def test_a_shorter_frame_ends_a_run_whatever_its_flow() -> None:
     outbound, inbound, session, member = ends()
     member.set_cap(5e9, 1.0)

@@ -62,9 +62,15 @@ class Intake:
                 self._submit_mixed(reads, mixed, flags, sealing, now)
                 mixed, flags = range(start, end), judged.flags
                 continue
-            self._submit_mixed(reads, mixed, flags, sealing, now)
-            mixed = range(0)
-            if judged is not None and reads.sizes[start] <= self.max_frame_bytes + VNET.size:
+            if mixed:
+                self._submit_mixed(reads, mixed, flags, sealing, now)
+                mixed = range(0)
+            # Fewer had better be single: those of other lengths and flows share a run with them.
+            if (
+                judged is not None
+                and end - start >= LEAST_ALIKE
+                and reads.sizes[start] <= self.max_frame_bytes + VNET.size
+            ):
                 self._submit_alike(Stretch.of(reads, start, end, judged), judged, sealing, now)
                 continue
             for index in range(start, end):

@@ -100,21 +100,28 @@ class Opener:
         )
         frames: list[Buffer] = [*places[:last_one], self._decrypt(run, last_one)]
         parts = []
-        flags = run.flags
+        flags, payload = run.flags, -1
+        payloads: list[Buffer] = []  # of all frames, if their headers are as long as these
         for first, behind in pairwise((0, *run.starts, count)):
-            headers = locate(frames[first])
+            data, last = frames[first], frames[behind - 1]
+            headers = locate(data)
             if headers is None:
                 raise InvalidTag  # see _one
-            payload, last = headers.payload, frames[behind - 1]
-            more: list[Buffer] = [*slab.join(step, size - payload, payload)[first + 1 : behind]]
-            if behind == count and more:
-                more[-1] = memoryview(last)[payload:]
-            segment_bytes = len(frames[first]) - payload
+            if payload != headers.payload:
+                payload = headers.payload
+                payloads = [*slab.join(step, size - payload, payload)[:last_one]]
+                payloads.append(memoryview(frames[last_one])[payload:])
             last_flags = last[headers.transport + 13] if headers.protocol == TCP else 0
-            data = frames[first]
-            seq = run.seq + first & SEQ_MASK
-            one = Opened(seq, behind - first, data, flags, headers, segment_bytes, last_flags)
-            one.more = more
+            one = Opened(
+                run.seq + first & SEQ_MASK,
+                behind - first,
+                data,
+                flags,
+                headers,
+                len(data) - payload,
+                last_flags,
+            )
+            one.more = payloads[first + 1 : behind]
             parts.append(one)
             flags = PARTIAL
         return Opened(run.seq, count, b"", run.flags, None, 0, 0, slab, parts=parts)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .wire import HEADER, MAX_BATCH_DATAGRAMS
 
 SLAB_BYTES: Final = 1 << 16
-MAX_LAYOUTS: Final = 4
+MAX_LAYOUTS: Final = 8
 # As many as the log of what was sent keeps at most: it grows and shrinks with the round trip, many
 # times a second, and what is made anew costs as much as sealing a batch.
 MAX_FREE_SLABS: Final = 128
