@@ -89,7 +89,15 @@ def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = No
     if len(tail) < HEADER.size:  # not one of ours; the others may be
         count -= 1
         runs.append(_single(tail))
-    headers = np.ndarray((count,), ">u8", data, strides=(datagram_bytes,)).astype(np.uint64)
+    numbers = np.ndarray((count,), ">u8", data, strides=(datagram_bytes,))
+    first = int(numbers[0])
+    if numbers.tolist() == [*range(first, first + count)]:  # as acknowledgements are, many times
+        run = _run(data, datagram_bytes, first, 0, count, False)
+        run.joined = run.flags == CONTINUES
+        if slab is not None and count <= MAX_BATCH_DATAGRAMS:
+            run.slab = slab
+        return [*runs, run]
+    headers = numbers.astype(np.uint64)
     flags = (headers >> np.uint64(62)).astype(np.uint8).tobytes()
     bare = headers & _BARE
     edges = (np.flatnonzero(bare[1:] - bare[:-1] != 1) + 1).tolist()
