@@ -88,6 +88,17 @@ def test_a_cap_is_kept_while_the_line_carries_it_and_never_exceeded() -> None:
     assert line.finder.rate == 0.5e6
 
 
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95])
+def test_a_line_that_just_carries_its_cap_has_it_again_after_a_fall(share: float) -> None:
+    line = Line(RateFinder(0.5e6, 100.0), 0.5e6)
+    line.run(3.0)
+    line.capacity = share * 0.5e6
+    line.run(3.0)
+    line.capacity = 0.5e6
+    line.run(6.0)
+    assert line.finder.rate == 0.5e6
+
+
 def test_a_sender_with_little_to_send_learns_no_low_rate() -> None:
     line = Line(RateFinder(None, 100.0), 1e6)
     line.busy_for = 0.002

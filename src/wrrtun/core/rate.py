@@ -23,6 +23,8 @@ from .search import DATAGRAMS, REPORT_SECONDS, Search
 FAST_BYTES_PER_SECOND: Final = 25e6
 CRUISE_GAIN: Final = 0.98
 CAPPED_GAIN: Final = 0.99  # a rate that someone knows needs less room for error
+# A rate so near to the cap is the cap: what is too much by so little drains now and then.
+CAP_SHARE: Final = 0.95
 DRAIN_GAIN: Final = 0.7
 DRAIN_SECONDS: Final = 0.6
 PAUSE_SECONDS: Final = 0.1  # sooner than its drain, and it was no fall
@@ -180,8 +182,7 @@ class RateFinder:
     @property
     def _ask_at(self) -> float:
         """When the next pulse is due: at its cap, a line has nothing to be asked."""
-        at_cap = self.cap is not None and self.rate >= 0.97 * self.cap
-        return inf if at_cap else self._pulses.due_at
+        return inf if self.rate == self.cap else self._pulses.due_at
 
     # The rule
 
@@ -295,4 +296,5 @@ class RateFinder:
             self._drain_queue = inf
 
     def _set_rate(self, rate: float) -> None:
-        self.rate = min(max(rate, LEAST_BYTES_PER_SECOND), self.cap or inf)
+        rate = max(rate, LEAST_BYTES_PER_SECOND)
+        self.rate = self.cap if self.cap and rate >= CAP_SHARE * self.cap else rate
