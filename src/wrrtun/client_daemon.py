@@ -204,19 +204,19 @@ class ClientDaemon(Daemon):
     def _add_link(self, number: int, config: LinkConfig) -> None:
         self._links.add(number, config, MARK if self._config.routing.networks else 0)
 
-    def _reader(self, link: LinkSocket) -> Callable[[float], bool]:
+    def _reader(self, link: LinkSocket) -> Callable[[float], int]:
         slab, number, since = self._slab, link.number, self.wall_clock.since
 
-        def one(now: float) -> bool:
+        def one(now: float) -> int:
             if link.socket is None or self._client is None:
-                return False
+                return 0
             received = link.socket.receive_into(slab.view)
             if received is None:
-                return False
+                return 0
             size, datagram_bytes = received
             waited = since(link.socket.received_at, now)
             self._client.receive(number, slab.view[:size], datagram_bytes, now, slab, waited)
-            return True
+            return size or 1
 
         return one
 
@@ -263,8 +263,9 @@ class ClientDaemon(Daemon):
         assert self._device is not None
         assert self._client is not None
         reads = self._device.read(most)
+        count = len(reads)
         self._client.submit(reads, now)
-        return len(reads)
+        return count
 
     def _note(self, event: Event) -> None:
         self.observer.note(event)

@@ -19,7 +19,7 @@ log = logging.getLogger("wrrtun")
 # makes it sooner.
 LOOK_SECONDS: Final = 0.5
 
-Read = Callable[[float], bool]
+Read = Callable[[float], int]
 
 
 class ClientLinks:

@@ -1,15 +1,22 @@
-"""How often to read a descriptor in one wake-up: as often as it paid the last time, or twice that.
+"""How often to read a descriptor in one wake-up: once, or until it has nothing more.
 
-An empty read costs nearly as much as a wake-up, so one is tried the more rarely the more often it
-was in vain; but to read singly what comes in floods costs a wake-up each.
+An empty read costs nearly as much as a wake-up, but what is read together is handled together,
+which costs much less than singly. So it is looked for more as long as that pays now and then.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-# So many wake-ups in a row that found as much as they looked for make the next one look for more:
-# at first, and at most, when that was in vain again and again.
-FULL_WAKE_UPS: Final = (4, 64)
+# Behind so many bytes an empty look costs nothing worth counting.
+LONG_BYTES: Final = 16_384
+# How many long reads one wake-up has at most: each takes as long as many small ones, and other
+# descriptors wait.
+MOST_LONG: Final = 8
+# Looking for more pays if so many of the looks find something; the latest weigh most.
+PAYING_SHARE: Final = 1 / 16
+WEIGHT: Final = 1 / 8
+# When it does not pay, it is tried again at each such wake-up.
+PATIENCE: Final = 16
 
 
 class Drain:
@@ -17,31 +24,35 @@ class Drain:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._reads = 1
-        self._full = 0  # wake-ups in a row that found as much as they looked for
-        self._patience = FULL_WAKE_UPS[0]  # how many of them make the next one look for more
+        self._share = 0.0  # of looks for more that found something, of late
+        self._untried = 0  # wake-ups since the last
 
     @property
     def reads(self) -> int:
         """How often to read this time."""
-        return self._reads
+        if self._share >= PAYING_SHARE or self._untried >= PATIENCE:
+            return self._most
+        return 1
 
-    def found(self, count: int) -> None:
-        """Hear how many of the reads brought something."""
-        if count < self._reads:
-            self._reads, self._full = max(1, count), 0
-            self._patience = min(2 * self._patience, FULL_WAKE_UPS[1])
+    def found(self, count: int, looked: int) -> None:
+        """Hear how many of so many possible reads brought something."""
+        if looked == 1:
+            self._untried += 1
             return
-        self._full += 1
-        if count > 1:
-            self._patience = FULL_WAKE_UPS[0]
-        if self._full >= self._patience:
-            self._reads, self._full = min(self._reads * 2, self._most), 0
+        self._untried = 0
+        self._share += ((count > 1) - self._share) * WEIGHT
 
-    def run(self, read: Callable[[float], bool], now: float) -> int:
-        """Call `read` until it has nothing more, or its turn is over; return how often it had."""
-        done = 0
-        while done < self._reads and read(now):
+    def run(self, read: Callable[[float], int], now: float) -> int:
+        """Call `read` until it has nothing more, or its turn is over; return how often it had.
+
+        `read` returns how many bytes it found; 0: nothing.
+        """
+        wanted = most = self.reads
+        done = long = 0
+        while done < most and (size := read(now)):
             done += 1
-        self.found(done)
+            if size >= LONG_BYTES:
+                long += 1
+                most = self._most if long < MOST_LONG else done
+        self.found(done, wanted)
         return done

@@ -171,8 +171,8 @@ class Daemon:
         if number is not None:
             self._measuring = self.loop.call_later(seconds, self.use_only, None)
 
-    def watch(self, descriptor: int, read: Callable[[float], bool], most: int = MAX_READS) -> None:
-        """Call `read` while the descriptor has something, `most` times, then poll the core.
+    def watch(self, descriptor: int, read: Callable[[float], int], most: int = MAX_READS) -> None:
+        """Call `read` while it finds bytes, `most` times, then poll the core.
 
         What else is ready is read before that, unless there were many reads.
         """
@@ -187,8 +187,9 @@ class Daemon:
         drain = Drain(most)
 
         def many(now: float) -> int:
-            count = read(drain.reads, now)
-            drain.found(count)
+            most = drain.reads
+            count = read(most, now)
+            drain.found(count, most)
             return count
 
         self._watch(descriptor, many, 1)

@@ -160,22 +160,23 @@ class ServerDaemon(Daemon):
 
         def read(most: int, now: float) -> int:
             reads = device.read(most)
+            count = len(reads)
             if self._server is not None:
                 self._server.submit(peer.name, reads, now)
-            return len(reads)
+            return count
 
         self.watch_many(device.tap.fileno(), read, MAX_READS)
 
-    def _receive(self, now: float) -> bool:
+    def _receive(self, now: float) -> int:
         assert self._socket is not None
         assert self._server is not None
         received = self._socket.receive_into(self._slab.view)
         if received is None:
-            return False
+            return 0
         size, datagram_bytes, path = received
         waited = self.wall_clock.since(self._socket.received_at, now)
         self._server.receive(path, self._slab.view[:size], datagram_bytes, now, self._slab, waited)
-        return True
+        return size or 1
 
     def _transmit(self, transmits: list[Transmit]) -> None:
         assert self._socket is not None

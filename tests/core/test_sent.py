@@ -3,7 +3,6 @@ import pytest
 from wrrtun.core.sent import (
     CHEAP_BYTES,
     HORIZON_SECONDS,
-    LEND_BYTES,
     LIMIT_BYTES,
     KeptRun,
     SentLog,
@@ -122,7 +121,7 @@ def test_a_large_run_keeps_its_slab_unchanged_until_it_is_forgotten() -> None:
     assert any(pool.take() is lent for _ in range(32))
 
 
-@pytest.mark.parametrize("count", [2, LEND_BYTES // SIZE])
+@pytest.mark.parametrize("count", [2, SLAB_BYTES // 2 // SIZE])
 def test_a_small_run_is_copied_and_its_slab_is_free_at_once(count: int) -> None:
     pool = SlabPool()
     log = SentLog(0, pool)

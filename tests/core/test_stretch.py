@@ -61,7 +61,7 @@ def complete(read: bytes) -> bytes:
 
 def acknowledgement(number: int) -> bytes:
     read = bytearray(super_frame(b"", 1000))
-    read[VNET.size + 42 : VNET.size + 46] = number.to_bytes(4)
+    read[VNET.size + 42 : VNET.size + 46] = (2**31 - number).to_bytes(4)
     return bytes(read)
 
 

@@ -15,12 +15,12 @@ from .headers import Headers
 from .slab import Slab
 from .train import Train
 from .vnet import CWR, FIN_PSH
-from .wire import MAX_BATCH_DATAGRAMS
+from .wire import MAX_RUN_DATAGRAMS
 
 FLAGS_AT: Final = 13  # in TCP's header
 _MODULUS: Final = 0xFFFF  # of one's complement sums
 _IN_ALL: Final = 0xFF & ~(FIN_PSH | CWR)  # flags that every frame has
-_STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS)
+_STEPS: Final = np.arange(MAX_RUN_DATAGRAMS)
 
 Frames = list[bytearray | memoryview]
 

@@ -16,17 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from .headers import TCP, Buffer, Headers, ones_complement
-from .slab import SLAB_BYTES, Slab
+from .slab import Slab
 from .train import Train
 from .vnet import CWR, FIN_PSH, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
-from .wire import HEADER, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES
+from .wire import (
+    HEADER,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_DATAGRAMS,
+    MAX_RUN_DATAGRAMS,
+    OVERHEAD_BYTES,
+)
 
 DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
 
 _U16: Final = struct.Struct("!H")
 _U32: Final = struct.Struct("!I")
 _FEW: Final = 4  # up to here, frames one by one cost less than NumPy's calls
-_STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint32)
+_STEPS: Final = np.arange(MAX_RUN_DATAGRAMS, dtype=np.uint32)
 
 
 class Template:
@@ -121,7 +127,7 @@ class Layout:
     def __init__(self, slab: Slab, headers: Headers, segment_bytes: int) -> None:
         size = headers.payload + segment_bytes
         step = size + OVERHEAD_BYTES
-        count = min(MAX_BATCH_DATAGRAMS, SLAB_BYTES // step)
+        count = min(slab.datagrams, slab.size_bytes // step)
         starts = range(HEADER.size, HEADER.size + count * step, step)
         self.frames: list[bytearray | memoryview] = [
             slab.view[start : start + size] for start in starts

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from .acks import superseded
 from .bond import Bond
 from .classify import BULK, DSCP_EF, Flow, Verdict, classify
 from .counters import Counters
@@ -47,6 +48,9 @@ class Intake:
 
     def submit(self, reads: Reads, sealing: bool, now: float) -> None:
         """Take what one wake-up read. `sealing`: there is a key to seal with."""
+        if spare := superseded(reads):
+            self._counters.drop(Drop.ACK_SUPERSEDED, len(spare))
+            reads.leave_out(spare)
         if len(reads) < LEAST_ALIKE:
             for index in range(len(reads)):
                 self._submit_one(reads, index, sealing, now)

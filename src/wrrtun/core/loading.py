@@ -3,7 +3,8 @@
 Everything from here to the other end's reorder buffer is paid by the run. So the short
 super-frames of many flows share one, and so do the single frames between them, if they fit whole
 and all frames are equal in length but the last. Where in it another super-frame begins is said by
-the datagrams' types.
+the datagrams' types. On a fast link long super-frames share a run too, which then leaves as several
+batches.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from .queue import BulkQueue
 from .slab import Slab, SlabPool
 from .stretch import Stretch
 from .train import Train
-from .wire import CONTINUES
+from .wire import CONTINUES, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES
 
 Item = Train | Stretch
 
@@ -30,6 +31,7 @@ class Load(NamedTuple):
     follow: int  # of the others, but where `starts` says that a super-frame begins
     starts: Sequence[int]
     slab: Slab | None
+    ends: Sequence[int]  # of its batches, in frames
 
 
 class Loader:
@@ -43,49 +45,63 @@ class Loader:
     def take(self, most: int) -> Load:
         """Take at most so many frames; at least one. The queue is not empty."""
         queue, head = self._queue, self._queue.head
+        batch = _batch_frames(head)
         if isinstance(head, Stretch):
-            alike = head.take(min(most, head.left))
-            queue.consumed(len(alike) * head.frame_bytes)
-            slab = self._slabs.take() if len(alike) > 1 else None
-            return Load(alike, head.flags, head.follow, (), slab)
-        taken = self._gather(head, most)
+            alike = head.take(min(most, batch, head.left))
+            count = len(alike)
+            queue.consumed(count * head.frame_bytes)
+            slab = self._slabs.take() if count > 1 else None
+            return Load(alike, head.flags, head.follow, (), slab, (count,))
+        taken, ends = self._gather(head, most, batch)
         if len(taken) > 1:
-            return self._mix(taken)
+            return self._mix(taken, ends)
         count = taken[0][1]
         slab = self._slabs.take() if count > 1 else None
         if head.count > 1:
             frames, flags = self._cutter.take(head, count, slab)
-            return Load(frames, flags, CONTINUES, (), slab)
+            return Load(frames, flags, CONTINUES, (), slab, ends)
         flags = head.pass_on(1)
-        return Load([head.frame], flags, flags, (), slab)
+        return Load([head.frame], flags, flags, (), slab, ends)
 
-    def _gather(self, head: Train, most: int) -> list[tuple[Train, int]]:
-        """Take trains out of the queue for one run, each with how many of its frames go."""
+    def _gather(
+        self, head: Train, most: int, batch: int
+    ) -> tuple[list[tuple[Train, int]], list[int]]:
+        """Take trains out of the queue for one run: each with how many of its frames go.
+
+        And where batches end: of at most `batch` frames, and of whole trains.
+        """
         queue, size, flags = self._queue, head.frame_bytes, head.flags
-        count = min(most, head.left)
-        taken = [(head, count)]
+        count = min(most, batch, head.left)
+        taken, ends = [(head, count)], [count]
         if count < head.left:
             queue.consumed(count * size)
-            return taken
+            return taken, ends
         queue.pop()
         shorter = head.shortfall_bytes
+        begin, end = 0, count  # of the batch that is being filled
         while queue and not shorter:
             item = queue.head
-            most -= count
             # What does not fit whole stays whole. A shorter frame ends the run.
-            if not isinstance(item, Train) or item.flags != flags or item.left > most:
+            if not isinstance(item, Train) or item.flags != flags:
                 break
             if item.frame_bytes != size and (item.count > 1 or item.frame_bytes > size):
                 break
             count = item.left
+            if count > batch or end + count > most:
+                break
+            if end + count - begin > batch:
+                begin = end
+                ends.append(end)
+            end += count
+            ends[-1] = end
             taken.append((item, count))
             queue.pop()
             shorter = item.shortfall_bytes or size - item.frame_bytes
-        return taken
+        return taken, ends
 
-    def _mix(self, taken: list[tuple[Train, int]]) -> Load:
+    def _mix(self, taken: list[tuple[Train, int]], ends: list[int]) -> Load:
         """Lay what several trains give into one slab."""
-        slab = self._slabs.take()
+        slab = self._slabs.take(wide=len(ends) > 1)
         frames: list[Buffer] = []
         begins: list[int] = []  # wire flags
         starts: list[int] = []
@@ -110,8 +126,13 @@ class Loader:
                 begins.append(flags)
                 frames += some
         if len(frames) == len(taken) and begins[0] != CONTINUES:  # none goes on
-            return Load(frames, begins[0], begins[0], (), slab)
-        return Load(frames, begins[0], CONTINUES, starts[1:], slab)
+            return Load(frames, begins[0], begins[0], (), slab, ends)
+        return Load(frames, begins[0], CONTINUES, starts[1:], slab, ends)
+
+
+def _batch_frames(item: Item) -> int:
+    """Say how many frames like an item's one batch may have."""
+    return min(MAX_BATCH_BYTES // (item.frame_bytes + OVERHEAD_BYTES), MAX_BATCH_DATAGRAMS)
 
 
 def _shape(taken: tuple[Train, int]) -> tuple[Headers, int] | None:

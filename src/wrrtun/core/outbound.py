@@ -5,6 +5,7 @@ intake -> express: fastest link, at once, ahead of bulk
 """
 
 import math
+from itertools import pairwise
 from typing import Final
 
 from .bond import UNHEARD_SECONDS, Bond
@@ -27,7 +28,8 @@ from .wire import (
     BULK,
     CONTROL,
     MAX_BATCH_BYTES,
-    MAX_BATCH_DATAGRAMS,
+    MAX_RUN_BATCHES,
+    MAX_RUN_DATAGRAMS,
     OVERHEAD_BYTES,
     SEQ_MASK,
 )
@@ -52,13 +54,14 @@ SEARCH_FLOOR_BYTES: Final = 64 << 10
 # What one wake-up may read from the TAP before links that are not paced take it all.
 UNPACED_QUEUE_BYTES: Final = 4 << 20
 # How long a run of frames may stay on one link: a few frames at 10 Mbit/s, a whole super-frame
-# from 120 Mbit/s on. Shorter runs cost system calls, longer ones make the other links wait. Where
-# the pacer allows less, it decides.
+# from 120 Mbit/s on, up to four from 480. Shorter runs cost system calls, longer ones make the
+# other links wait. Where the pacer allows less, it decides.
 RUN_SECONDS: Final = 0.004
 # On a fast link that time is worth several batches: one link's turn. With a turn for each batch
 # every second one would come before its time, and wait for one on another link. Bounded, so that
 # what must wait stays in the receiver's cache.
 MAX_TURN_BYTES: Final = 8 * MAX_BATCH_BYTES
+MAX_RUN_BYTES: Final = MAX_RUN_BATCHES * MAX_BATCH_BYTES
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
 # How many frames go over two links after a rest in which one may have died: a question, or the
@@ -197,6 +200,7 @@ class Outbound:
     def _choose(self, carrying: list[Member], now: float) -> list[Member]:
         """Name the link that the next run goes on, or the links; none: not now."""
         if len(carrying) == len(self.weights) == 1:  # the scheduler's answer, at no cost
+            self._turn = None
             return carrying if carrying[0].ready(now) else []
         if self._bond.copies > 1:
             count = min(self._bond.copies, len(carrying))
@@ -229,14 +233,17 @@ class Outbound:
     def _most(self, members: list[Member], now: float) -> int:
         """Say how many of the frames whose turn it is these links take in one run."""
         size = self.queue.head.frame_bytes + OVERHEAD_BYTES
-        return min([self._run_datagrams(member, size, now) for member in members])
+        most = min([self._run_datagrams(member, size, now) for member in members])
+        if members[0] is self._turn:
+            most = min(most, max(1, int(max(self._turn_bytes, MAX_BATCH_BYTES)) // size))
+        return most
 
     def _run_datagrams(self, member: Member, size_bytes: int, now: float) -> int:
         """Say how many datagrams of this size may go to this link in one run; at least one."""
         wanted_bytes = max(_rate(member, now) / 8 * RUN_SECONDS, RUN_DATAGRAMS * size_bytes)
         allowed = member.pacer.allowance(now) // (size_bytes + member.header_bytes)
-        most = min(int(wanted_bytes), MAX_BATCH_BYTES) // size_bytes
-        return max(1, min(most, allowed, MAX_BATCH_DATAGRAMS))
+        most = min(int(wanted_bytes), MAX_RUN_BYTES) // size_bytes
+        return max(1, min(most, allowed, MAX_RUN_DATAGRAMS))
 
     def _seal(
         self,
@@ -247,14 +254,14 @@ class Outbound:
     ) -> list[Transmit]:
         """Seal a run, once; on several links it goes under the number that stands for any."""
         link = members[0].number if len(members) == 1 else ANY_LINK
-        frames, flags, follow, starts, slab = load
+        frames, flags, follow, starts, slab, ends = load
         count, seq = len(frames), self.next_bulk_seq
         self.next_bulk_seq = seq + count & SEQ_MASK  # consumed, whatever becomes of the send
         session.sealed += count
-        batch = session.sealer.seal(BULK, flags, follow, link, seq, frames, slab, starts)
+        sealed = session.sealer.seal(BULK, flags, follow, link, seq, frames, slab, starts)
         step = len(frames[0]) + OVERHEAD_BYTES
-        self.log.add(KeptRun(self.log.end, count, link, now, step, batch, slab))
-        size = len(batch)
+        self.log.add(KeptRun(self.log.end, count, link, now, step, sealed, slab))
+        size = len(sealed)
         self.repairs.earn(size)
         self._turn_bytes -= size
         for member in members:
@@ -262,7 +269,14 @@ class Outbound:
             self._scheduler.charge(member.number, size)
         self.bulk_sent_at = now
         self.bulk_frames += count
-        return [Transmit(member.number, member.path, batch, step) for member in members]
+        batches = [sealed]
+        if len(ends) > 1:
+            batches = [sealed[first * step : end * step] for first, end in pairwise((0, *ends))]
+        return [
+            Transmit(member.number, member.path, batch, step)
+            for member in members
+            for batch in batches
+        ]
 
 
 def _rate(member: Member, now: float) -> float:

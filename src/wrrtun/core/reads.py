@@ -117,6 +117,14 @@ class Reads:
         self._slots[len(self.sizes)][: len(read)] = read
         self.sizes.append(len(read))
 
+    def leave_out(self, indices: set[int]) -> None:
+        """Forget some of what was read; what lies behind is copied, so it had better be small."""
+        kept = [index for index in range(len(self.sizes)) if index not in indices]
+        for place, index in enumerate(kept):
+            size = self.sizes[place] = self.sizes[index]
+            self._slots[place][:size] = self._slots[index][:size]
+        del self.sizes[len(kept) :]
+
     def clear(self) -> None:
         """Use the slots again."""
         self.sizes = []

@@ -18,7 +18,7 @@ from .slab import Slab
 from .wire import (
     CONTINUES,
     HEADER,
-    MAX_BATCH_DATAGRAMS,
+    MAX_RUN_DATAGRAMS,
     OVERHEAD_BYTES,
     PARTIAL,
     SEQ_BITS,
@@ -41,7 +41,7 @@ class Suite(IntEnum):
         return Suite.AES_256_GCM if aes else Suite.CHACHA20_POLY1305
 
 
-_STEPS: Final = np.arange(MAX_BATCH_DATAGRAMS, dtype=np.uint64)
+_STEPS: Final = np.arange(MAX_RUN_DATAGRAMS, dtype=np.uint64)
 _BEGINS: Final = np.uint64(
     (CONTINUES ^ PARTIAL) << 60
 )  # makes of a frame that goes on one that begins
@@ -53,12 +53,12 @@ class _Nonces:
 
     def __init__(self, order: str) -> None:
         self.one = struct.Struct(f"{order}4xQ").pack
-        self._memory = bytearray(12 * MAX_BATCH_DATAGRAMS)
-        numbers = np.ndarray((MAX_BATCH_DATAGRAMS,), f"{order}u8", self._memory, 4, (12,))
+        self._memory = bytearray(12 * MAX_RUN_DATAGRAMS)
+        numbers = np.ndarray((MAX_RUN_DATAGRAMS,), f"{order}u8", self._memory, 4, (12,))
         # To cut an array is a quarter of the work; so it is done for each count beforehand.
         self._parts = [
             (_STEPS[:count], numbers[:count], struct.Struct("12s" * count).unpack_from)
-            for count in range(MAX_BATCH_DATAGRAMS + 1)
+            for count in range(MAX_RUN_DATAGRAMS + 1)
         ]
 
     def many(self, first: int, count: int) -> tuple[bytes, ...]:
@@ -86,7 +86,7 @@ class Aead:
         return self._nonces.one(kind << 56 | seq)
 
     def nonces(self, kind: int, seq: int, count: int) -> tuple[bytes, ...]:
-        """Make the nonces of at most 64 consecutive datagrams."""
+        """Make the nonces of so many consecutive datagrams, of one run at most."""
         if seq + count > SEQ_MASK:
             return tuple(self.nonce(kind, seq + step & SEQ_MASK) for step in range(count))
         return self._nonces.many(kind << 56 | seq, count)
@@ -111,12 +111,12 @@ class Sealer:
         slab: Slab | None = None,
         starts: Sequence[int] = (),
     ) -> Buffer:
-        """Seal frames as the datagrams `seq`, `seq + 1`, ... of one batch, laid into the slab.
+        """Seal frames as the datagrams `seq`, `seq + 1`, ... of one run, laid into the slab.
 
-        All frames are equal in length but the last, which may be shorter; at most 64. `flags` are
-        the first frame's wire flags, `follow` those of the others, but of those that begin another
-        super-frame (`starts`). Frames may lie in the slab where their ciphertext goes (see Cutter):
-        then they are sealed in place.
+        All frames are equal in length but the last, which may be shorter; as many as the slab has
+        room for. `flags` are the first frame's wire flags, `follow` those of the others, but of
+        those that begin another super-frame (`starts`). Frames may lie in the slab where their
+        ciphertext goes (see Cutter): then they are sealed in place.
         """
         count = len(frames)
         if seq != (expected := self._next.get(kind, seq)):

@@ -1,7 +1,7 @@
 """What bulk was sent of late, run by run and as it was sealed: to send it again.
 
-A run stays for 1.5 s at most, and no longer than there is room for it. A large run keeps its slab,
-a small one is copied out of it, or a few frames would keep 64 KB.
+A run stays for 1.5 s at most, and no longer than there is room for it. A run keeps its
+slab if it fills half of it, else it is copied: a few frames would keep 64 KB.
 
 Seqs are unwrapped here: 40-bit numbers become integers that only grow.
 """
@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from .headers import Buffer
-from .slab import SLAB_BYTES, Slab, SlabPool
+from .slab import Slab, SlabPool
 from .wire import SEQ_MASK, seq_distance
 
 # Longer than a datagram is on its way to one that is missed, and its nack back: the longest round
@@ -23,8 +23,6 @@ HORIZON_SECONDS: Final = 1.5
 # the fastest links some 5 % dearer, 1 MB nothing that could be measured.
 CHEAP_BYTES: Final = 1 << 20
 LIMIT_BYTES: Final = 8 << 20
-# Smallest run that keeps its slab.
-LEND_BYTES: Final = SLAB_BYTES // 2
 
 
 class KeptRun(NamedTuple):
@@ -35,7 +33,7 @@ class KeptRun(NamedTuple):
     link: int
     sent_at: float
     datagram_bytes: int  # of each but the last, which may be shorter
-    batch: Buffer  # as sealed: the datagrams end to end
+    batch: Buffer  # as sealed: the datagrams end to end, of one batch or several
     slab: Slab | None = None  # that `batch` lies in
 
     @property
@@ -72,13 +70,13 @@ class SentLog:
         Its slab is the log's from now on.
         """
         slab = run.slab
-        if slab is not None and len(run.batch) < LEND_BYTES:
+        if slab is not None and 2 * len(run.batch) < slab.size_bytes:
             run = run._replace(batch=bytes(run.batch), slab=None)
             self._slabs.lend(slab)
             slab = None
         self.end = run.first + run.datagrams
         self._runs.append(run)
-        self.held_bytes += len(run.batch) if slab is None else SLAB_BYTES
+        self.held_bytes += len(run.batch) if slab is None else slab.size_bytes
         if self.held_bytes > CHEAP_BYTES:
             limit = run.sent_at - self.keep_seconds
             while self.held_bytes > LIMIT_BYTES or (
@@ -124,7 +122,7 @@ class SentLog:
         if run.slab is None:
             self.held_bytes -= len(run.batch)
         else:
-            self.held_bytes -= SLAB_BYTES
+            self.held_bytes -= run.slab.size_bytes
             self._slabs.lend(run.slab)  # a send of it may be under way
 
 

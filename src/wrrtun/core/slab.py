@@ -1,4 +1,4 @@
-"""Memory for batches, used again and again, with the views that cut it into datagrams kept.
+"""Memory for runs, used again and again, with the views that cut it into datagrams kept.
 
 A view costs as much to make and drop as a fifth of sealing a datagram; so each slab remembers the
 few layouts that traffic has: its datagrams' sizes hardly change.
@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .wire import HEADER, MAX_BATCH_DATAGRAMS
+from .wire import HEADER, MAX_BATCH_DATAGRAMS, MAX_RUN_BATCHES
 
-SLAB_BYTES: Final = 1 << 16
+SLAB_BYTES: Final = 1 << 16  # for each batch
 MAX_LAYOUTS: Final = 8
 # As many as the log of what was sent keeps at most: it grows and shrinks with the round trip, many
 # times a second, and what is made anew costs as much as sealing a batch.
@@ -25,10 +25,13 @@ Headers = npt.NDArray[np.uint64]
 
 
 class Slab:
-    """64 KB. `lent` to whoever holds a view of it: it is used again when they gave it back."""
+    """64 KB a batch. `lent` to whoever holds a view of it: it is used again when given back."""
 
-    def __init__(self) -> None:
-        self._bytes = bytearray(SLAB_BYTES)
+    def __init__(self, batches: int = 1) -> None:
+        """Make room for a run of so many batches."""
+        self.size_bytes = batches * SLAB_BYTES
+        self.datagrams = batches * MAX_BATCH_DATAGRAMS
+        self._bytes = bytearray(self.size_bytes)
         self.view = memoryview(self._bytes)
         self._batches: dict[int, tuple[Headers, Views, Views]] = {}
         self._joins: dict[tuple[int, int, int], Views] = {}
@@ -40,7 +43,7 @@ class Slab:
         if layout is None:
             if len(self._batches) >= MAX_LAYOUTS:
                 self._batches.clear()
-            count = min(MAX_BATCH_DATAGRAMS, SLAB_BYTES // step)
+            count = min(self.datagrams, self.size_bytes // step)
             starts = range(0, count * step, step)
             layout = self._batches[step] = (
                 np.ndarray((count,), ">u8", self._bytes, strides=(step,)),
@@ -73,15 +76,19 @@ class SlabPool:
 
     def __init__(self) -> None:
         self._free: list[Slab] = []
+        self._wide: list[Slab] = []  # of MAX_RUN_BATCHES
         self._lent: list[Slab] = []
 
-    def take(self) -> Slab:
-        """Hand out a slab."""
+    def take(self, *, wide: bool = False) -> Slab:
+        """Hand out a slab, for one batch or for as many as a run may have."""
+        if wide:
+            return self._wide.pop() if self._wide else Slab(MAX_RUN_BATCHES)
         return self._free.pop() if self._free else Slab()
 
     def shrink(self) -> None:
         """Keep no free slabs: they are not needed soon."""
         self._free.clear()
+        self._wide.clear()
 
     def lend(self, slab: Slab) -> None:
         """Note that a slab's content has gone to the shell; until `settle` it is in use."""
@@ -91,6 +98,10 @@ class SlabPool:
         """Take back what was lent: the shell has sent or written it."""
         if not self._lent:
             return
-        room = MAX_FREE_SLABS - len(self._free)
-        self._free += self._lent[:room]
+        for slab in self._lent:
+            free, most = self._free, MAX_FREE_SLABS
+            if slab.size_bytes > SLAB_BYTES:
+                free, most = self._wide, MAX_FREE_SLABS // MAX_RUN_BATCHES
+            if len(free) < most:
+                free.append(slab)
         self._lent.clear()
