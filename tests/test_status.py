@@ -101,6 +101,7 @@ PEER = PeerStatus(
         bulk_frames=800_000,
         express_frames=80_000,
         dropped=19,
+        superseded_acks=7,
     ),
     drops={"queue_delay": 19, "replayed": 2, "bad_tag": 2},
 )
@@ -125,7 +126,7 @@ link 1 wwan0 is down: no carrier
 
 reorder: 12 frames held (16.8 kB), hold 63.0 ms; 119000 released, 7 late; given up: 31 by inference, 2 at the deadline
 repair: 0 repaired, asked 0 times; sent again 0, asked 0 times, refused 0
-queue: 52.0 kB, delay 40.5 ms; 800000 bulk and 80000 express frames, 19 dropped
+queue: 52.0 kB, delay 40.5 ms; 800000 bulk and 80000 express frames, 19 dropped, 7 acknowledgements superseded
 drops: queue_delay 19, bad_tag 2, replayed 2
 
 dropped before any peer was known: bad_mac 5

@@ -133,4 +133,5 @@ def _queue(tunnel: Tunnel, now: float) -> QueueStatus:
         bulk_frames=outbound.bulk_frames,
         express_frames=outbound.express.frames,
         dropped=drops.get("queue_full", 0) + drops.get("queue_delay", 0),
+        superseded_acks=outbound.intake.superseded,
     )

@@ -92,6 +92,7 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     bulk_frames: int
     express_frames: int
     dropped: int
+    superseded_acks: int = 0  # left out, as a later one said the same and more
 
 
 class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +212,7 @@ def _peer_lines(peer: PeerStatus) -> Iterator[str]:
     yield (
         f"queue: {scaled(queue.bytes, 'B')}, delay {milliseconds(queue.delay_seconds)}; "
         f"{queue.bulk_frames} bulk and {queue.express_frames} express frames, "
-        f"{queue.dropped} dropped"
+        f"{queue.dropped} dropped, {queue.superseded_acks} acknowledgements superseded"
     )
     yield f"drops: {_counts(peer.drops)}"
 

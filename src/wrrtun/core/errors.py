@@ -28,7 +28,6 @@ class Drop(StrEnum):
     FRAME_TOO_BIG = "frame_too_big"
     QUEUE_FULL = "queue_full"
     QUEUE_DELAY = "queue_delay"  # CoDel
-    ACK_SUPERSEDED = "ack_superseded"  # a later one that was sent says the same and more
     NO_LINK = "no_link"
     SEND_FAILED = "send_failed"
     TAP_FULL = "tap_full"

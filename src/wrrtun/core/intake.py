@@ -42,6 +42,7 @@ class Intake:
         self._express = express
         self._queue = queue
         self.resent = Resent()
+        self.superseded = 0  # acknowledgements that were left out
         self._flows = BulkFlows()
         self._borrowed: list[Item] = []
         self._judged: dict[tuple[int, int], Judgement | None] = {}
@@ -49,7 +50,7 @@ class Intake:
     def submit(self, reads: Reads, sealing: bool, now: float) -> None:
         """Take what one wake-up read. `sealing`: there is a key to seal with."""
         if spare := superseded(reads):
-            self._counters.drop(Drop.ACK_SUPERSEDED, len(spare))
+            self.superseded += len(spare)
             reads.leave_out(spare)
         if len(reads) < LEAST_ALIKE:
             for index in range(len(reads)):

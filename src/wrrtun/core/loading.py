@@ -101,7 +101,7 @@ class Loader:
 
     def _mix(self, taken: list[tuple[Train, int]], ends: list[int]) -> Load:
         """Lay what several trains give into one slab."""
-        slab = self._slabs.take(wide=len(ends) > 1)
+        slab = self._slabs.take(len(ends))
         frames: list[Buffer] = []
         begins: list[int] = []  # wire flags
         starts: list[int] = []

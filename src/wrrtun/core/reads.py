@@ -24,8 +24,10 @@ READ_BYTES: Final = 65_536 + 64  # a super-frame, its virtio-net header, and roo
 SLOT_BYTES: Final = READ_BYTES + 64
 # What one wake-up reads at most, so that no side starves: so many frames, or bytes and a chunk.
 MAX_READS: Final = 2 * MAX_BATCH_DATAGRAMS
-MAX_READ_BYTES: Final = 1 << 19
-CHUNK_READS: Final = 16
+MAX_READ_BYTES: Final = 1 << 18
+CHUNK_READS: Final = 8  # super-frames, that is half of what a core's own cache holds
+SMALL_CHUNK_READS: Final = 32  # when those before are below this size
+SMALL_BYTES: Final = 2048
 # Of fewer, each is looked at: that costs less than NumPy's calls.
 LEAST_ALIKE: Final = 4
 MAX_SIZES: Final = 8
@@ -107,10 +109,11 @@ class Reads:
 
         `most`: how many reads are wanted, those that were made counted in.
         """
-        made = len(self.sizes)
-        if made >= CHUNK_READS and sum(self.sizes) >= MAX_READ_BYTES:
+        made, size = len(self.sizes), sum(self.sizes)
+        if size >= MAX_READ_BYTES:
             return ()
-        return self._rooms[made : min(most, made + CHUNK_READS)]
+        chunk = SMALL_CHUNK_READS if size < made * SMALL_BYTES else CHUNK_READS
+        return self._rooms[made : min(most, made + chunk)]
 
     def add(self, read: bytes | bytearray | memoryview) -> None:
         """Take what was read elsewhere."""

@@ -4,19 +4,20 @@ A view costs as much to make and drop as a fifth of sealing a datagram; so each 
 few layouts that traffic has: its datagrams' sizes hardly change.
 """
 
+from collections import defaultdict
 from collections.abc import Hashable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from .wire import HEADER, MAX_BATCH_DATAGRAMS, MAX_RUN_BATCHES
+from .wire import HEADER, MAX_BATCH_DATAGRAMS
 
 SLAB_BYTES: Final = 1 << 16  # for each batch
 MAX_LAYOUTS: Final = 8
 # As many as the log of what was sent keeps at most: it grows and shrinks with the round trip, many
 # times a second, and what is made anew costs as much as sealing a batch.
-MAX_FREE_SLABS: Final = 128
+MAX_FREE_BYTES: Final = 128 * SLAB_BYTES  # of each size
 # A server has many peers that were busy once: some megabytes each.
 SLAB_SECONDS: Final = 5.0
 
@@ -75,20 +76,17 @@ class SlabPool:
     """Slabs that are free; more are made when they run out."""
 
     def __init__(self) -> None:
-        self._free: list[Slab] = []
-        self._wide: list[Slab] = []  # of MAX_RUN_BATCHES
+        self._free: defaultdict[int, list[Slab]] = defaultdict(list)  # by their size
         self._lent: list[Slab] = []
 
-    def take(self, *, wide: bool = False) -> Slab:
-        """Hand out a slab, for one batch or for as many as a run may have."""
-        if wide:
-            return self._wide.pop() if self._wide else Slab(MAX_RUN_BATCHES)
-        return self._free.pop() if self._free else Slab()
+    def take(self, batches: int = 1) -> Slab:
+        """Hand out a slab for a run of so many batches."""
+        free = self._free[batches * SLAB_BYTES]
+        return free.pop() if free else Slab(batches)
 
     def shrink(self) -> None:
         """Keep no free slabs: they are not needed soon."""
         self._free.clear()
-        self._wide.clear()
 
     def lend(self, slab: Slab) -> None:
         """Note that a slab's content has gone to the shell; until `settle` it is in use."""
@@ -99,9 +97,7 @@ class SlabPool:
         if not self._lent:
             return
         for slab in self._lent:
-            free, most = self._free, MAX_FREE_SLABS
-            if slab.size_bytes > SLAB_BYTES:
-                free, most = self._wide, MAX_FREE_SLABS // MAX_RUN_BATCHES
-            if len(free) < most:
+            size, free = slab.size_bytes, self._free[slab.size_bytes]
+            if len(free) * size < MAX_FREE_BYTES:
                 free.append(slab)
         self._lent.clear()

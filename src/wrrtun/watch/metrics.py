@@ -82,6 +82,7 @@ QUEUE_MEASURES: Final = (
     Measure("wrrtun_queue_delay_seconds", "Age of the oldest waiting frame.", "delay_seconds"),
     Measure("wrrtun_queue_bulk_frames", "Bulk frames sent.", "bulk_frames", True),
     Measure("wrrtun_queue_express_frames", "Express frames sent.", "express_frames", True),
+    Measure("wrrtun_queue_superseded_acks", "ACKs left out.", "superseded_acks", True),
 )
 
 
