@@ -25,12 +25,15 @@ class WallClock:
         self._checked_at = -math.inf
 
     def since(self, wall: float, now: float) -> float:
-        """Return for how many seconds something has waited; 0.0 when `wall` cannot be true."""
+        """Return for how many seconds something has waited; 0.0 when `wall` cannot be true.
+
+        Negative: it has come since this wake-up read the clock.
+        """
         if now - self._checked_at > WALL_CLOCK_SECONDS:
             self._look()
             self._checked_at = now
         waited = now + self._ahead - wall
-        return waited if 0.0 < waited < WALL_CLOCK_SECONDS else 0.0
+        return waited if abs(waited) < WALL_CLOCK_SECONDS else 0.0
 
     def _look(self) -> None:
         """Compare the clocks, again if another process had the CPU between the two."""

@@ -16,11 +16,8 @@ from .flight import Sample
 from .pulse import Pulse, Verdict
 from .rate_state import RateState
 from .rate_window import ENOUGH_DATAGRAMS, WIRE_BYTES, History, LossGauge, Point, QueueGauge
-from .search import DATAGRAMS, REPORT_SECONDS, Search
+from .search import DATAGRAMS, FAST_BYTES_PER_SECOND, REPORT_SECONDS, Search
 
-# Beyond 200 Mbit/s the CPU may well be the limit, and pacing takes some of it: only when such a
-# line's queue grows it is paced.
-FAST_BYTES_PER_SECOND: Final = 25e6
 CRUISE_GAIN: Final = 0.98
 CAPPED_GAIN: Final = 0.99  # a rate that someone knows needs less room for error
 # A rate so near to the cap is the cap: what is too much by so little drains now and then.

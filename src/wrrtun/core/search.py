@@ -8,6 +8,10 @@ DATAGRAMS: Final = 10  # in the first round trip: as TCP's initial window (RFC 6
 DEFAULT_ROUND_TRIP_SECONDS: Final = 0.1
 AGE_SECONDS: Final = 0.06
 REPORT_SECONDS: Final = 0.025
+# Beyond 200 Mbit/s the CPU may well be the limit, and pacing takes some of it: only when such a
+# line's queue grows it is paced. It is one of its own if it is longer than what waits for a CPU.
+FAST_BYTES_PER_SECOND: Final = 25e6
+FAST_QUEUE_SECONDS: Final = 0.02
 
 
 class Search:
@@ -28,6 +32,8 @@ class Search:
         """Learn from a report; return the rate to go on with, and whether it is found."""
         flow = history.over(max(0.03, 6 * WIRE_BYTES / rate, 12 * gauge.jitter))
         threshold = gauge.threshold(rate)
+        if rate >= FAST_BYTES_PER_SECOND:
+            threshold = max(threshold, FAST_QUEUE_SECONDS)
         self._high = self._high + 1 if gauge.queue > threshold else 0
         if flow is None:
             return rate, False
