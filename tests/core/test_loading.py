@@ -10,7 +10,7 @@ from wrrtun.core.inbound import Inbound
 from wrrtun.core.member import Member
 from wrrtun.core.output import Transmit
 from wrrtun.core.session import Session
-from wrrtun.core.slab import Slab
+from wrrtun.core.slab import SLAB_BYTES, Slab
 from wrrtun.core.vnet import VNET, VNET_PLAIN
 from wrrtun.core.wire import MAX_BATCH_BYTES
 
@@ -88,6 +88,21 @@ def test_short_super_frames_leave_in_batches_as_long_as_the_long_ones(count: int
     batches = send(outbound, session, reads)
     whole = -(-len(reads) * count // (MAX_BATCH_BYTES // (1000 + HEADERS + 24)))
     assert len(batches) == whole
+    assert receive(inbound, session, member, batches) == reads
+
+
+def test_on_a_fast_link_several_long_super_frames_are_sealed_as_one_run() -> None:
+    outbound, inbound, session, member = ends()
+    member.set_cap(5e9, 1.0)
+    reads = [read_of(port, 60_000) for port in range(2000, 2006)]
+    batches = send(outbound, session, reads)
+    assert [-(-len(one.data) // one.datagram_bytes) for one in batches] == [60] * 6
+    assert len(outbound.log) == 2  # of four and two batches
+    assert outbound.log.held_bytes == 6 * SLAB_BYTES
+    middle = outbound.log.find(100)
+    assert middle is not None
+    part = middle.part(100, 102)
+    assert bytes(part) in bytes(batches[1].data)
     assert receive(inbound, session, member, batches) == reads
 
 
