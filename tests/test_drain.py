@@ -45,8 +45,8 @@ def test_once_there_was_more_all_is_read_as_long_as_that_pays() -> None:
 def test_now_and_then_is_often_enough() -> None:
     source = Source()
     for turn in range(400):
-        source.wake_up(1 + 3 * (turn % 8 == 0))
-    assert [source.wake_up(1 + 3 * (turn % 8 == 0)) for turn in range(16)] == ([5] + [2] * 7) * 2
+        source.wake_up(1 + 3 * (turn % 4 == 0))
+    assert [source.wake_up(1 + 3 * (turn % 4 == 0)) for turn in range(16)] == ([5] + [2] * 3) * 4
 
 
 def test_behind_a_long_read_it_is_always_looked_for_another() -> None:

@@ -13,7 +13,7 @@ LONG_BYTES: Final = 16_384
 # descriptors wait.
 MOST_LONG: Final = 4
 # Looking for more pays if so many of the looks find something; the latest weigh most.
-PAYING_SHARE: Final = 1 / 16
+PAYING_SHARE: Final = 1 / 8
 WEIGHT: Final = 1 / 8
 # When it does not pay, it is tried again at each such wake-up.
 PATIENCE: Final = 16
