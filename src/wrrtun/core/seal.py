@@ -6,11 +6,12 @@ bytes that Noise gives each cipher (Noise, 12.2 and 12.3). A (key, class, seq) i
 
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from .headers import Buffer
@@ -48,24 +49,29 @@ _BEGINS: Final = np.uint64(
 exhaust = deque[object](maxlen=0).extend  # the quickest way through an iterator
 
 
+_Part = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Callable[..., tuple[bytes, ...]]]
+
+
 class _Nonces:
     """Makes nonces for all keys whose cipher wants the number in one order of bytes."""
 
     def __init__(self, order: str) -> None:
         self.one = struct.Struct(f"{order}4xQ").pack
         self._memory = bytearray(12 * MAX_RUN_DATAGRAMS)
-        numbers = np.ndarray((MAX_RUN_DATAGRAMS,), f"{order}u8", self._memory, 4, (12,))
-        # To cut an array is a quarter of the work; so it is done for each count beforehand.
-        self._parts = [
-            (_STEPS[:count], numbers[:count], struct.Struct("12s" * count).unpack_from)
-            for count in range(MAX_RUN_DATAGRAMS + 1)
-        ]
+        self._numbers = np.ndarray((MAX_RUN_DATAGRAMS,), f"{order}u8", self._memory, 4, (12,))
+        self._parts: dict[int, _Part] = {}
 
     def many(self, first: int, count: int) -> tuple[bytes, ...]:
         """Return those of consecutive numbers."""
-        steps, numbers, unpack = self._parts[count]
+        steps, numbers, unpack = self._parts.get(count) or self._part(count)
         np.add(steps, np.uint64(first), out=numbers)
         return unpack(self._memory)
+
+    def _part(self, count: int) -> _Part:
+        """Cut the arrays for so many: a quarter of the work, so it is done once."""
+        part = _STEPS[:count], self._numbers[:count], struct.Struct("12s" * count).unpack_from
+        self._parts[count] = part
+        return part
 
 
 _NONCES: Final = {
