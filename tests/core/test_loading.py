@@ -12,7 +12,7 @@ from wrrtun.core.output import Transmit
 from wrrtun.core.session import Session
 from wrrtun.core.slab import SLAB_BYTES, Slab
 from wrrtun.core.vnet import VNET, VNET_PLAIN
-from wrrtun.core.wire import MAX_BATCH_BYTES
+from wrrtun.core.wire import MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS
 
 from .test_segment import UDP, cut_all, super_frame
 from .test_stretch import change, complete, ends, send
@@ -104,6 +104,24 @@ def test_on_a_fast_link_several_long_super_frames_are_sealed_as_one_run() -> Non
     part = middle.part(100, 102)
     assert bytes(part) in bytes(batches[1].data)
     assert receive(inbound, session, member, batches) == reads
+
+
+def test_what_is_sent_again_of_a_long_run_fits_batches() -> None:
+    outbound, inbound, session, member = ends()
+    member.set_cap(5e9, 1.0)
+    reads = [read_of(port, 60_000) for port in range(2000, 2004)]
+    first, *_ = send(outbound, session, reads)
+    assert len(outbound.log) == 1
+    outbound.repairs.set_rate(5e9)
+    outbound.repairs.earn(1 << 30)
+    outbound.repairs.on_nack(((0, 240),), 1.1)
+    again: list[Transmit] = []
+    for step in range(10):
+        again += outbound.repairs.pull(1.2 + step / 10)
+    assert max(len(one.data) for one in again) <= MAX_BATCH_BYTES
+    assert max(len(one.data) // one.datagram_bytes for one in again) <= MAX_BATCH_DATAGRAMS
+    assert b"".join(bytes(one.data) for one in again).startswith(bytes(first.data))
+    assert receive(inbound, session, member, again) == reads
 
 
 def test_single_segments_of_many_flows_share_a_batch_whether_they_are_pushed_or_not() -> None:
