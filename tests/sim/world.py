@@ -31,6 +31,7 @@ from wrrtun.core.settings import TunnelSettings
 from wrrtun.core.slab import Slab
 from wrrtun.core.tunnel import Tunnel
 from wrrtun.core.vnet import VNET, VNET_PLAIN
+from wrrtun.core.wire import MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS
 
 PEER = "home"
 MTU = 1434
@@ -288,6 +289,8 @@ class World:
     def _carry(self, end: str, transmit: Transmit) -> None:
         """Put a batch on a line; what arrives at one time is received in one go, as by UDP_GRO."""
         data, step = bytes(transmit.data), transmit.datagram_bytes
+        assert len(data) <= MAX_BATCH_BYTES
+        assert len(data) <= step * MAX_BATCH_DATAGRAMS
         arriving: dict[float, list[bytes]] = {}
         number, port = self._line_of(end, transmit)
         for start in range(0, len(data), step):
