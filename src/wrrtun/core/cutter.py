@@ -19,13 +19,7 @@ from .headers import TCP, Buffer, Headers, ones_complement
 from .slab import Slab
 from .train import Train
 from .vnet import CWR, FIN_PSH, GSO_UDP_L4, NEEDS_CHECKSUM, VNET
-from .wire import (
-    HEADER,
-    MAX_BATCH_BYTES,
-    MAX_BATCH_DATAGRAMS,
-    MAX_RUN_DATAGRAMS,
-    OVERHEAD_BYTES,
-)
+from .wire import HEADER, MAX_RUN_DATAGRAMS, OVERHEAD_BYTES, batch_datagrams
 
 DONT_FRAGMENT: Final = 0x40  # in the upper byte of flags and fragment offset
 
@@ -232,7 +226,7 @@ def cut_datagrams(vector: Sequence[Buffer]) -> list[list[Buffer]]:
         return [[*vector]]
     cutter, headers = Cutter(), train.headers
     vnet = VNET.pack(NEEDS_CHECKSUM, 0, 0, 0, headers.transport, headers.checksum_offset)
-    most = min(MAX_BATCH_BYTES // (train.frame_bytes + OVERHEAD_BYTES), MAX_BATCH_DATAGRAMS)
+    most = batch_datagrams(train.frame_bytes + OVERHEAD_BYTES)
     single: list[list[Buffer]] = []
     while train.left:
         frames, _ = cutter.take(train, min(most, train.left))

@@ -14,7 +14,7 @@ from .member import Member
 from .output import Transmit
 from .session import Session
 from .slab import SlabPool
-from .wire import ANY_LINK, CONTINUES, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES, Kind
+from .wire import ANY_LINK, CONTINUES, OVERHEAD_BYTES, Kind, batch_datagrams
 
 
 class _Waiting(NamedTuple):
@@ -73,7 +73,7 @@ class Express:
         for members, flags, follow, frames in self._waiting:
             step = len(frames[0]) + OVERHEAD_BYTES
             link = members[0].number if len(members) == 1 else ANY_LINK
-            most = min(MAX_BATCH_BYTES // step, MAX_BATCH_DATAGRAMS)
+            most = batch_datagrams(step)
             for start in range(0, len(frames), most):
                 part = frames[start : start + most]
                 count = len(part)

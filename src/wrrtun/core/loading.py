@@ -18,7 +18,7 @@ from .queue import BulkQueue
 from .slab import Slab, SlabPool
 from .stretch import Stretch
 from .train import Train
-from .wire import CONTINUES, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES
+from .wire import CONTINUES, OVERHEAD_BYTES, batch_datagrams
 
 Item = Train | Stretch
 
@@ -45,7 +45,7 @@ class Loader:
     def take(self, most: int) -> Load:
         """Take at most so many frames; at least one. The queue is not empty."""
         queue, head = self._queue, self._queue.head
-        batch = _batch_frames(head)
+        batch = batch_datagrams(head.frame_bytes + OVERHEAD_BYTES)
         if isinstance(head, Stretch):
             alike = head.take(min(most, batch, head.left))
             count = len(alike)
@@ -128,11 +128,6 @@ class Loader:
         if len(frames) == len(taken) and begins[0] != CONTINUES:  # none goes on
             return Load(frames, begins[0], begins[0], (), slab, ends)
         return Load(frames, begins[0], CONTINUES, starts[1:], slab, ends)
-
-
-def _batch_frames(item: Item) -> int:
-    """Say how many frames like an item's one batch may have."""
-    return min(MAX_BATCH_BYTES // (item.frame_bytes + OVERHEAD_BYTES), MAX_BATCH_DATAGRAMS)
 
 
 def _shape(taken: tuple[Train, int]) -> tuple[Headers, int] | None:

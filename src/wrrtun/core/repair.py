@@ -16,7 +16,7 @@ from .member import Member
 from .output import Transmit
 from .scheduler import Scheduler
 from .sent import KeptRun, SentLog
-from .wire import ANY_LINK, MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS
+from .wire import ANY_LINK, batch_datagrams
 
 # Two lines that lose 15 % each, and repairs with them, are repaired whole.
 SHARE: Final = 0.2
@@ -188,5 +188,4 @@ def _other(members: list[Member], link: int, now: float) -> Member | None:
 
 def _room(member: Member, size_bytes: int, now: float) -> int:
     """Say how many datagrams may go in one batch; at least one, as the pacer is ready."""
-    most = min(MAX_BATCH_BYTES // size_bytes, MAX_BATCH_DATAGRAMS)
-    return max(1, min(member.pacer.allowance(now) // size_bytes, most))
+    return max(1, min(member.pacer.allowance(now) // size_bytes, batch_datagrams(size_bytes)))

@@ -68,6 +68,11 @@ def pack_header(kind: int, link: int, session: int, seq: int) -> int:
     return kind << 60 | link << 56 | session << 40 | seq
 
 
+def batch_datagrams(size_bytes: int) -> int:
+    """Say how many datagrams of this size one batch may have."""
+    return min(MAX_BATCH_BYTES // size_bytes, MAX_BATCH_DATAGRAMS)
+
+
 def seq_distance(a: int, b: int) -> int:
     """Say how far `a` lies ahead of `b`, negative when behind (RFC 1982)."""
     return ((a - b + SEQ_HALF) & SEQ_MASK) - SEQ_HALF
