@@ -70,6 +70,8 @@ def test_each_flow_has_its_own() -> None:
         segment(1, flags=0x50),  # ECN's echo
         segment(1, payload=b"x"),
         segment(1, options=b"", payload=TIMESTAMPS),
+        segment(1)[:31] + b"\1" + segment(1)[32:],  # a later fragment has no TCP header
+        segment(1)[:30] + b"\x20" + segment(1)[31:],
         b"",
     ],
 )

@@ -16,6 +16,7 @@ from .headers import ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP
 from .reads import Reads
 
 ACK: Final = 0x10
+FRAGMENT: Final = 30  # where IPv4 says that a packet is a fragment
 NUMBERS: Final = 1 << 32
 TIMESTAMPS: Final = b"\x01\x01\x08\x0a"  # two NOPs, kind 8, ten bytes (RFC 7323, appendix A)
 TIMESTAMPS_BYTES: Final = 12
@@ -62,7 +63,12 @@ def _acknowledgement(read: memoryview) -> tuple[bytes, int] | None:
     said, first, protocol, flow, number, offset, flags = layout.unpack_from(read)
     if (said, protocol, offset, flags) != (ethertype, TCP, length, ACK):
         return None
-    if first != version and (version == 0x45 or first & 0xF0 != version):
+    if version == 0x45:
+        fragment = (read[FRAGMENT] << 8 | read[FRAGMENT + 1]) & 0x3FFF  # more of them, or an offset
+        known = first == version and not fragment
+    else:
+        known = first & 0xF0 == version
+    if not known:
         return None
     if length == _LONG and bytes(read[-TIMESTAMPS_BYTES:][: len(TIMESTAMPS)]) != TIMESTAMPS:
         return None
