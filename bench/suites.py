@@ -36,8 +36,8 @@ class Suite:
     seconds: float = 30.0
 
 
-_LOSSY = ("mobile-loss-0-5", "mobile-loss-1", "mobile-loss-3", "mobile-loss-30", "both-loss-1")
-_HARD = ("jitter", "reorder", "buffer-1s", "buffer-20ms", "near-far")
+_TOLD = ("adsl-mobile", "asymmetric", "vdsl-lte", "mobile-loss-0-5", "mobile-loss-3", "both-loss-1")
+_HARD = ("mobile-loss-30", "jitter", "reorder", "buffer-1s", "buffer-20ms", "near-far")
 _CHANGING = ("starlink-lte", "adsl-lte")
 _OTHERS = (
     "openvpn",
@@ -62,29 +62,26 @@ SUITES: Final = {
     "netem": Suite(
         "goodput over every kind of line",
         (
-            Part(
-                (
-                    *("adsl-mobile", "asymmetric", "vdsl-lte-small", "vdsl-lte", "two-equal"),
-                    *_LOSSY,
-                    *_HARD,
-                    *_CHANGING,
-                    "eight",
-                ),
-                ("wrrtun-rates", "wrrtun-found"),
-                ("tcp-down",),
-            ),
-            Part(("adsl-mobile", "asymmetric"), ("wrrtun-rates", "wrrtun-found"), ("tcp-up",)),
+            Part(_TOLD, ("wrrtun-rates", "wrrtun-found"), ("tcp-down",)),
+            Part(("two-equal", "eight", *_HARD, *_CHANGING), ("wrrtun-found",), ("tcp-down",)),
+            Part(("asymmetric",), ("wrrtun-rates", "wrrtun-found"), ("tcp-up",)),
             Part(("adsl-mobile",), ("wrrtun-weights",), ("tcp-down",)),
-            Part(("both-loss-10",), ("wrrtun-rates", "wrrtun-redundant"), ("tcp-down",)),
+            Part(("both-loss-10",), ("wrrtun-rates", "wrrtun-redundant"), ("tcp-down", "voice")),
         ),
+        seconds=20.0,
     ),
     "latency": Suite(
         "ping, idle and under load",
         (Part(("adsl-mobile",), ("wrrtun-rates", "wrrtun-found"), ("ping", "tcp-down-4", *_FELT)),),
+        seconds=20.0,
     ),
     "faults": Suite(
         "lines that die, move, come back and change",
-        (Part((*_FAULTS, "flap"), ("wrrtun-rates", "wrrtun-found"), ("tcp-down",)),),
+        (
+            Part((*_FAULTS, "flap"), ("wrrtun-found",), ("tcp-down",)),
+            Part(("rate-change",), ("wrrtun-found",), ("tcp-down-4",)),
+        ),
+        seconds=20.0,
     ),
     "reorder": Suite(
         "cubic, BBR and reno through frames sprayed over two lines, with and without order",
@@ -95,7 +92,7 @@ SUITES: Final = {
                 ("tcp-down", "tcp-down-bbr", "tcp-down-reno"),
             ),
         ),
-        seconds=15.0,
+        seconds=12.0,
     ),
     "cpu": Suite(
         "no limit but the CPU",
@@ -114,7 +111,7 @@ SUITES: Final = {
             Part(("adsl-mobile",), ("wrrtun-rates",), ("tcp-both", "download", "quic")),
             Part(("wire",), ("wrrtun-weights",), ("tcp-down-4", "tcp-down-16")),
         ),
-        seconds=15.0,
+        seconds=12.0,
     ),
 }
 
