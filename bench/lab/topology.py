@@ -29,11 +29,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pyroute2.ethtool import Ethtool
-
 from bench.lab import netem, uml
 from bench.lab.cable import Cables, Side
 from bench.lab.namespace import Namespace
+from bench.lab.wires import End, add_neighbour, add_route, join, switch_off
 from bench.profiles import Direction, Line
 
 SERVER_ADDRESS: Final = "198.51.100.1"
@@ -49,17 +48,6 @@ _SYSCTL: Final = {
     "ipv6/conf/default/accept_ra": 0,
 }
 _CLIENT_TABLE: Final = 100  # plus the line's number: routes for packets from its address
-
-
-@dataclasses.dataclass(frozen=True)
-class End:
-    """One end of a wire."""
-
-    namespace: Namespace
-    device: str
-    address: str
-    address6: str
-    mac: str
 
 
 class LabLine:
@@ -131,7 +119,7 @@ class LabLine:
         iproute.link("set", index=index, state="up")
         iproute.addr("add", index=index, address=_address6(self.number, 1), prefixlen=64)
         for address in (self.address, self.address6):
-            _know(self.router, index, address, _home_mac(self.number))
+            add_neighbour(self.router, index, address, _home_mac(self.number))
         self._unplugged = False
 
     def _readdress(self, before: str, after: str) -> None:
@@ -140,7 +128,7 @@ class LabLine:
         assert self.router is not None
         iproute, table = self._client.iproute, _CLIENT_TABLE + self.number
         index = self._client.index(self.device)
-        _know(self.router, self.router.index("home"), after, _home_mac(self.number))
+        add_neighbour(self.router, self.router.index("home"), after, _home_mac(self.number))
         rule = {"src_len": 32, "table": table, "priority": self.number}
         iproute.addr("del", index=index, address=before, prefixlen=24)
         iproute.rule("del", src=before, **rule)
@@ -148,7 +136,7 @@ class LabLine:
         iproute.rule("add", src=after, **rule)
         # With a device's last IPv4 address the kernel forgets its routes and neighbours too.
         gateway = _address(self.number, 1)
-        _know(self._client, index, gateway, _gateway_mac(self.number))
+        add_neighbour(self._client, index, gateway, _gateway_mac(self.number))
         for more in ({"priority": 1000 + self.number}, {"table": table}):
             iproute.route("replace", dst="0.0.0.0/0", gateway=gateway, oif=index, **more)
         self.address = after
@@ -218,23 +206,23 @@ def _lay(line: LabLine, client: Namespace, server: Namespace, far_router: Namesp
     isp = f"isp{LETTERS[n - 1]}"
     if line.router is None or far_router is None:
         gateway = End(server, isp, _address(n, 1), _address6(n, 1), _gateway_mac(n))
-        _wire(home, gateway, offloads=True)
+        join(home, gateway, offloads=True)
     else:
         gateway = End(line.router, "home", _address(n, 1), _address6(n, 1), _gateway_mac(n))
         out = End(far_router, "net", f"10.2.{n}.1", f"fd00:2:{n}::1", f"02:02:00:00:{n:02x}:01")
         far = End(server, isp, f"10.2.{n}.2", f"fd00:2:{n}::2", f"02:02:00:00:{n:02x}:02")
-        _wire(home, gateway, offloads=False)
-        _wire(out, far, offloads=False)
-        _route(out, f"{SERVER_ADDRESS}/32", far.address)
-        _route(out, f"{SERVER_ADDRESS6}/128", far.address6)
-        _route(far, f"10.1.{n}.0/24", out.address, prefsrc=SERVER_ADDRESS)
-        _route(far, f"fd00:1:{n}::/64", out.address6, prefsrc=SERVER_ADDRESS6)
+        join(home, gateway, offloads=False)
+        join(out, far, offloads=False)
+        add_route(out, f"{SERVER_ADDRESS}/32", far.address)
+        add_route(out, f"{SERVER_ADDRESS6}/128", far.address6)
+        add_route(far, f"10.1.{n}.0/24", out.address, prefsrc=SERVER_ADDRESS)
+        add_route(far, f"fd00:1:{n}::/64", out.address6, prefsrc=SERVER_ADDRESS6)
     for anywhere, via, source, bits in (
         ("0.0.0.0/0", gateway.address, home.address, 32),
         ("::/0", gateway.address6, home.address6, 128),
     ):
-        _route(home, anywhere, via, priority=1000 + n)
-        _route(home, anywhere, via, table=_CLIENT_TABLE + n)
+        add_route(home, anywhere, via, priority=1000 + n)
+        add_route(home, anywhere, via, table=_CLIENT_TABLE + n)
         client.iproute.rule("add", src=source, src_len=bits, table=_CLIENT_TABLE + n, priority=n)
 
 
@@ -244,44 +232,13 @@ def _split(line: LabLine, far_router: Namespace, cables: Cables) -> None:
     n = line.number
     near = End(line.router, "wan", f"10.3.{n}.1", f"fd00:3:{n}::1", f"02:03:00:00:{n:02x}:01")
     far = End(far_router, "wan", f"10.3.{n}.2", f"fd00:3:{n}::2", f"02:03:00:00:{n:02x}:02")
-    _wire(near, far, offloads=False, cables=cables)
+    join(near, far, offloads=False, cables=cables)
     for end in (near, far):  # what goes to a packet socket must be whole
-        _switch_off(end.namespace, end.device, "tx-checksum")
-    _route(near, f"{SERVER_ADDRESS}/32", far.address)
-    _route(near, f"{SERVER_ADDRESS6}/128", far.address6)
-    _route(far, f"10.1.{n}.0/24", near.address)
-    _route(far, f"fd00:1:{n}::/64", near.address6)
-
-
-def _wire(one: End, other: End, *, offloads: bool, cables: Cables | None = None) -> None:
-    """Join two ends by a veth pair or a cable, up, addressed and knowing each other."""
-    if cables is None:
-        _pair(one, other.namespace, other.device, other.mac)
-    else:
-        for end in (one, other):
-            name = cables.free_plug
-            _pair(end, cables.namespace, name)
-            cables.plug(name)
-    for end, far in ((one, other), (other, one)):
-        iproute, index = end.namespace.iproute, end.namespace.index(end.device)
-        for address, bits in ((end.address, 24), (end.address6, 64)):
-            iproute.addr("add", index=index, address=address, prefixlen=bits)
-        iproute.link("set", index=index, state="up")
-        for address in (far.address, far.address6):
-            _know(end.namespace, index, address, far.mac)
-        if not offloads:
-            switch_offloads_off(end.namespace, end.device)
-
-
-def _pair(end: End, namespace: Namespace, device: str, mac: str | None = None) -> None:
-    """Make a veth pair of an end's device and one in another namespace."""
-    peer = {"ifname": device, "net_ns_fd": namespace.name} | ({"address": mac} if mac else {})
-    end.namespace.iproute.link("add", ifname=end.device, kind="veth", address=end.mac, peer=peer)
-
-
-def _know(namespace: Namespace, index: int, address: str, mac: str) -> None:
-    """Enter a neighbour for good."""
-    namespace.iproute.neigh("replace", ifindex=index, dst=address, lladdr=mac, state="permanent")
+        switch_off(end.namespace, end.device, "tx-checksum")
+    add_route(near, f"{SERVER_ADDRESS}/32", far.address)
+    add_route(near, f"{SERVER_ADDRESS6}/128", far.address6)
+    add_route(far, f"10.1.{n}.0/24", near.address)
+    add_route(far, f"fd00:1:{n}::/64", near.address6)
 
 
 def _address(line: int, host: int) -> str:
@@ -300,30 +257,3 @@ def _home_mac(line: int) -> str:
 def _gateway_mac(line: int) -> str:
     """The MAC address that the client sends a line's packets to."""
     return f"02:01:00:00:{line:02x}:01"
-
-
-def _route(end: End, destination: str, gateway: str, **more: str | int) -> None:
-    index = end.namespace.index(end.device)
-    end.namespace.iproute.route("add", dst=destination, gateway=gateway, oif=index, **more)
-
-
-def switch_offloads_off(namespace: Namespace, device: str) -> None:
-    """Make a device carry packets as a wire does: no larger than its MTU.
-
-    Checksum offload stays: the kernel refuses UDP_SEGMENT on a device without it.
-    """
-    _switch_off(namespace, device, "segmentation", "rx-gro", "rx-lro")
-
-
-def _switch_off(namespace: Namespace, device: str, *parts: str) -> None:
-    """Switch off the features of a device that have one of these in their names."""
-    with namespace.entered():
-        ethtool = Ethtool()
-    try:
-        features = ethtool.get_features(device)
-        for name, feature in features.features.items():
-            if any(part in name for part in parts):
-                feature.enable = False
-        ethtool.set_features(device, features)
-    finally:
-        ethtool.close()

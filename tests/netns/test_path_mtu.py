@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.lab.topology import Lab, switch_offloads_off
+from bench.lab.topology import Lab
+from bench.lab.wires import switch_offloads_off
 from bench.traffic import Load, throughput
 from bench.tunnel import SERVER_INSIDE, Tunnel
 from tests.netns.ends import Ends, device_mtu, eventually, only_peer, set_mtu
