@@ -59,7 +59,15 @@ def main() -> None:
     for name in names:
         path = (options.out or OUT) / name if options.suite == "all" else options.out or OUT / name
         folder = Folder(path)
-        todo = [_left(group, folder) for group in groups(SUITES[name], choice)]
+        chosen = groups(SUITES[name], choice)
+        if SUITES[name].parts and not chosen:
+            if options.suite == "all":
+                continue
+            sys.exit(
+                f"Suite {name} does not measure that together: leave out --profile, --contender or"
+                " --traffic."
+            )
+        todo = [_left(group, folder) for group in chosen]
         try:
             _run(todo, folder, console, options.seed)
             if name == "micro":

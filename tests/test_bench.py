@@ -38,10 +38,10 @@ def test_every_suite_names_profiles_contenders_and_traffic_that_exist() -> None:
 def test_the_bare_lines_are_measured_in_the_same_lab_and_first(
     suite: str, bare_runs: tuple[int, ...]
 ) -> None:
-    choice = Choice(["adsl-mobile"], ["wrrtun-rates"], ["tcp-up"], runs=2, seconds=5.0)
+    choice = Choice(["adsl-mobile"], ["wrrtun-rates"], runs=2, seconds=5.0)
     (group,) = groups(SUITES[suite], choice)
     ours = "wrrtun-rates"
-    assert [(row.run, row.contender) for row in group.rows if row.traffic == "tcp-up"] == [
+    assert [(row.run, row.contender) for row in group.rows] == [
         (run, contender)
         for run in (1, 2)
         for contender in (*(("bare-1", "bare-2") if run in bare_runs else ()), ours)
@@ -55,6 +55,10 @@ def test_a_choice_keeps_to_what_a_suite_measures_together() -> None:
     assert {(row.contender, row.traffic) for row in group.rows} == {
         *(("bare-1", "ping"), ("openvpn", "ping"))
     }
+
+
+def test_what_a_suite_has_but_not_together_is_no_row() -> None:
+    assert groups(SUITES["netem"], Choice(["two-equal"], ["wrrtun-found"], ["tcp-up"])) == []
 
 
 def test_a_line_that_dies_in_mid_run_is_no_yardstick() -> None:
