@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrrtun.core.acks import superseded
+from wrrtun.core.acks import acknowledges, superseded
 from wrrtun.core.reads import Reads
-from wrrtun.core.vnet import VNET_PLAIN
+from wrrtun.core.vnet import VNET, VNET_PLAIN
 
 TIMESTAMPS = b"\x01\x01\x08\x0a" + bytes(8)
 SACK = b"\x01\x01\x05\x0a" + bytes(8)
@@ -77,6 +77,17 @@ def test_each_flow_has_its_own() -> None:
 )
 def test_what_says_something_else_stays(special: bytes) -> None:
     assert left_out(special, segment(2), segment(3)) == {1}
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_an_acknowledgement_is_told_from_what_else_is_small(*, ipv6: bool) -> None:
+    frame = segment(1, ipv6=ipv6)[VNET.size :]
+    assert acknowledges(frame)
+    assert acknowledges(segment(1, options=SACK, ipv6=ipv6)[VNET.size :])
+    assert not acknowledges(segment(1, flags=0x12, ipv6=ipv6)[VNET.size :])  # SYN
+    at = 20 if ipv6 else 23
+    assert not acknowledges(frame[:at] + b"\x01" + frame[at + 1 :])  # ICMP
+    assert not any(acknowledges(frame[:size]) for size in range(60 if ipv6 else 48))
 
 
 def test_beside_a_super_frame_all_stay() -> None:

@@ -1,12 +1,13 @@
 """Rates are found, paced just below and followed; the wide sweep is `python -m tests.sim`."""
 
+from functools import partial
 from statistics import median
 
 import pytest
 
-from tests.sim.lines import both
+from tests.sim.lines import Line, both
 from tests.sim.scenarios import SCENARIOS, Capacity, Result, Run, line, measure, share, two
-from tests.sim.tcp import Flow, bare_sum
+from tests.sim.tcp import BARE_SHARE, Flow, bare_sum
 from tests.sim.world import World
 
 
@@ -133,3 +134,26 @@ def test_a_dead_line_does_not_keep_the_others_from_asking() -> None:
             asking[link] += finder.asking
     assert asking[0] > 0
     assert asking[1] == 0
+
+
+def test_a_ping_does_not_wait_behind_acknowledgements_on_a_narrow_way_up() -> None:
+    lines = [
+        (Line(delay=0.011, rate=0.5e6), Line(delay=0.011, rate=10e6)),
+        (Line(delay=0.060, rate=0.5e6), Line(delay=0.060, rate=3e6)),
+    ]
+    world = World(lines, rates=[0.5e6, 0.5e6])
+    world.run(2.0)
+    for member, rate in zip(world.tunnel("server").bond, (10e6, 3e6), strict=True):
+        member.set_cap(rate, world.now)
+    flow = Flow(world, "server")
+    world.run(3.0)
+    start = world.now
+    for number in range(100):
+        world.at(start + number * 0.05, partial(world.send, "client", number, express=True))
+    world.run(5.5)
+    sent = world.submitted_at["client"]
+    got = zip(world.numbers("server"), world.read_at["server"], strict=True)
+    delays = [at - sent[number] for number, at in got if sent[number] >= start]
+    assert len(delays) == 100
+    assert max(delays) < 0.020
+    assert flow.goodput(3.0) > 0.9 * 13e6 * BARE_SHARE

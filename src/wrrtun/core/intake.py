@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .acks import superseded
+from .acks import acknowledges, superseded
 from .bond import Bond
 from .classify import BULK, DSCP_EF, Flow, Verdict, classify
 from .counters import Counters
@@ -122,7 +122,8 @@ class Intake:
         behind_bulk = flow is not None and self._flows.holds(flow, now)
         if express and not behind_bulk and train.count == 1:
             members = self._bond.for_express(self._bond.copies, now)
-            if all(member.admit_express(train.frame_bytes, 1, now) for member in members):
+            size, yields = train.frame_bytes, acknowledges(train.frame)
+            if all(member.admit_express(size, 1, now, yields=yields) for member in members):
                 self._express.add((train.frame,), train.flags, train.flags, members, now)
                 return
         self._note(flow, express and behind_bulk)
@@ -156,12 +157,12 @@ class Intake:
 
     def _send_now(self, stretch: Stretch, now: float) -> bool:
         """Send what is admitted as express; tell whether that was all."""
-        size = stretch.frame_bytes
+        size, yields = stretch.frame_bytes, acknowledges(stretch.frames[0])
         while stretch.left:
             members = self._bond.for_express(self._bond.copies, now)
             count = min([stretch.left, *(_run(member, size) for member in members)])
             for member in members:
-                count = member.admit_express(size, count, now)
+                count = member.admit_express(size, count, now, yields=yields)
             if not count:
                 return False
             self._express.add(stretch.take(count), stretch.flags, stretch.follow, members, now)

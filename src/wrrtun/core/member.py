@@ -197,8 +197,13 @@ class Member:
             delay += self.link.loss_out * LOSS_COST_SECONDS
         return delay
 
-    def admit_express(self, frame_bytes: int, count: int, now: float) -> int:
-        """Take frames of one size from this link's allowance for express; return how many."""
+    def admit_express(
+        self, frame_bytes: int, count: int, now: float, *, yields: bool = False
+    ) -> int:
+        """Take frames of one size from this link's allowance for express; return how many.
+
+        Those that yield leave half of a burst to others.
+        """
         rate = self.rate_bits_per_second
         if rate is None:
             return count
@@ -208,7 +213,8 @@ class Member:
         self._express_at = now
         size = frame_bytes + OVERHEAD_BYTES + self.header_bytes
         credit = min(credit, burst)
-        count = min(count, int(credit // size))
+        spare = credit - burst / 2 if yields else credit
+        count = min(count, max(0, int(spare // size)))
         self._express_credit_bytes = credit - count * size
         return count
 
