@@ -5,10 +5,11 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from bench import pictures, summary
+from bench import pictures, plots, summary
 from bench.summary import Entry, Spread
 
 FEW_PROFILES: Final = 3  # fewer are read one by one
+FLAGSHIP: Final = ("wrrtun-found", "tcp-down")
 WITH: Final = {"wrrtun-rates": ("in order", "-"), "wrrtun-unordered": ("as they come", ":")}
 CONTROLS: Final = {"tcp-down": "cubic", "tcp-down-bbr": "BBR", "tcp-down-reno": "reno"}
 SKEW: Final = "skew-"  # and milliseconds: what such profiles are called
@@ -32,6 +33,19 @@ def rows(found: Sequence[Entry]) -> tuple[tuple[str, ...], list[tuple[str, ...]]
         (profile, *(shares.get((profile, *column), "") for column in columns))
         for profile in profiles
     ]
+
+
+def shares(found: Sequence[Entry]) -> Figure | None:
+    """What wrrtun makes of each kind of line, told nothing: of what bare TCP could get of them."""
+    there = {
+        entry.key[0]: (pictures.OURS, entry.share_of_offered)
+        for entry in found
+        if entry.key[1:] == FLAGSHIP and entry.share_of_offered
+    }
+    if len(there) < FEW_PROFILES:
+        return None
+    title = "wrrtun, told nothing, one TCP stream: % of what the lines offered"
+    return plots.bars(title, list(there), list(there.values()), 100.0)
 
 
 def skews(found: Sequence[Entry]) -> Figure | None:

@@ -84,19 +84,28 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 def _bars(
     entries: Sequence[Entry], value: Callable[[Entry], Spread | None], what: str, unit: float
 ) -> Figure | None:
-    """One bar for each contender and workload: the median, and a line from least to most."""
+    """One bar for each contender and workload."""
     there = [(entry, found) for entry in entries if (found := value(entry)) is not None]
     if len(there) < FEW_ROWS:
         return None
-    drawing, (axes,) = figure(f"{there[0][0].key[0]}: {what}", 0.9 + BAR_INCHES * len(there))
-    _rows(axes, _names([entry.key for entry, _ in there]))
-    most = max(found.most for _, found in there) * unit
-    for y, (entry, found) in enumerate(there):
-        middle = found.median * unit
-        axes.barh(y, middle, height=0.62, color=_colour(entry.key[1]))
-        if found.runs > 1:
-            axes.plot([found.least * unit, found.most * unit], [y, y], color=INK, linewidth=1.4)
-        end = max(middle, found.most * unit)
+    names = _names([entry.key for entry, _ in there])
+    rows = [(_colour(entry.key[1]), spread) for entry, spread in there]
+    return bars(f"{there[0][0].key[0]}: {what}", names, rows, unit)
+
+
+def bars(
+    title: str, names: Sequence[str], found: Sequence[tuple[str, Spread]], unit: float
+) -> Figure:
+    """One bar for each colour and spread: the median, and a line from least to most."""
+    drawing, (axes,) = figure(title, 0.9 + BAR_INCHES * len(names))
+    _rows(axes, names)
+    most = max(spread.most for _, spread in found) * unit
+    for y, (colour, spread) in enumerate(found):
+        middle = spread.median * unit
+        axes.barh(y, middle, height=0.62, color=colour)
+        if spread.runs > 1:
+            axes.plot([spread.least * unit, spread.most * unit], [y, y], color=INK, linewidth=1.4)
+        end = max(middle, spread.most * unit)
         axes.text(end + most * 0.012, y, f"{middle:.1f}", va="center", fontsize=9, color=INK)
     axes.set_xlim(0, most * 1.1)
     return drawing
@@ -164,7 +173,8 @@ def _mark_events(axes: Axes, result: Result, *, named: bool = True) -> None:
         at = event.at_seconds - result.outcome.lead_seconds
         axes.axvline(at, color=EVENT, linestyle=":", linewidth=1.2, alpha=1.0 if few else 0.4)
         if few and named:
-            what = event.state or "changes"
+            rate = event.down.rate_bits_per_second / 1e6 if event.down else 0.0
+            what = event.state or (f"{rate:g} Mbit/s" if rate else "changes")
             axes.annotate(
                 f" {event.line} {what}", (at, 0.79), color=EVENT, fontsize=8,
                 xycoords=("data", "axes fraction"),

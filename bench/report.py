@@ -58,9 +58,9 @@ def suite(name: str, folder: Folder, pictures: Path) -> str:
     glance = overview.rows(found)
     if glance is not None:
         text.append(table(*glance))
-    skews = overview.skews(found)
-    if skews is not None:
-        text.append(save(skews, pictures / PLOTS, f"{name}-skews"))
+    for drawing, called in ((overview.shares(found), "shares"), (overview.skews(found), "skews")):
+        if drawing is not None:
+            text.append(save(drawing, pictures / PLOTS, f"{name}-{called}"))
     for profile in summary.profiles(found):
         text += [f"### {profile}", "", f"{PROFILES[profile].about[0].upper()}"
                  f"{PROFILES[profile].about[1:]}.", ""]  # fmt: skip
