@@ -15,19 +15,14 @@ CONTROLS: Final = {"tcp-down": "cubic", "tcp-down-bbr": "BBR", "tcp-down-reno": 
 SKEW: Final = "skew-"  # and milliseconds: what such profiles are called
 
 
-def _share(entry: Entry) -> Spread | None:
-    """Share of the bare lines' sum, or of what was offered where lines change."""
-    return entry.share_of_bare or entry.share_of_offered
-
-
 def rows(found: Sequence[Entry]) -> tuple[tuple[str, ...], list[tuple[str, ...]]] | None:
     """Head and rows of a table of shares in percent; None when there are too few profiles."""
-    shown = [each for each in found if _share(each) and not each.key[1].startswith("bare")]
+    shown = [each for each in found if plots.share(each) and not each.key[1].startswith("bare")]
     profiles = summary.profiles(shown)
     columns = list(dict.fromkeys(entry.key[1:] for entry in shown))
     if len(profiles) < FEW_PROFILES:
         return None
-    shares = {entry.key: summary.spread(_share(entry), 100, 1) for entry in shown}
+    shares = {entry.key: summary.spread(plots.share(entry), 100, 1) for entry in shown}
     head = ("share, %", *(", ".join(column) for column in columns))
     return head, [
         (profile, *(shares.get((profile, *column), "") for column in columns))
@@ -53,7 +48,7 @@ def skews(found: Sequence[Entry]) -> Figure | None:
     points: dict[tuple[str, str], list[tuple[int, Spread]]] = {}
     for entry in found:
         profile, contender, traffic = entry.key
-        share = _share(entry)
+        share = plots.share(entry)
         if profile.startswith(SKEW) and contender in WITH and traffic in CONTROLS and share:
             skew = int(profile.removeprefix(SKEW))
             points.setdefault((contender, traffic), []).append((skew, share))

@@ -32,7 +32,7 @@ def plots(
     """
     found = [entry for entry in summary.entries(results) if not _is_bare(entry.key[1])]
     drawn = {
-        "share": _bars(found, _share, "goodput, % of the bare lines' sum", 100.0),
+        "share": _bars(found, share, "goodput, % of the bare lines' sum", 100.0),
         "ping": _pings(results),
     }
     if PROFILES[results[0].row.profile].unshaped:  # else the lines set the pace, not the CPU
@@ -60,7 +60,8 @@ def _is_bare(contender: str) -> bool:
     return contender.startswith("bare")
 
 
-def _share(entry: Entry) -> Spread | None:
+def share(entry: Entry) -> Spread | None:
+    """Share of the bare lines' sum, or of what was offered where lines change."""
     return entry.share_of_bare or entry.share_of_offered
 
 
