@@ -14,12 +14,12 @@ alone, in a fast download the far end has half as many to send, open and hand ov
 import struct
 from typing import Final
 
-from .headers import ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP, Buffer
+from .headers import ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP, Buffer, locate
 from .reads import Reads
 
 SYN: Final = 0x02
 ACK: Final = 0x10
-LEAST_FRAME_BYTES: Final = 54  # Ethernet, IPv4, TCP
+FLAGS_OFFSET: Final = 13
 FRAGMENT: Final = 30  # where IPv4 says that a packet is a fragment
 NUMBERS: Final = 1 << 32
 TIMESTAMPS: Final = b"\x01\x01\x08\x0a"  # two NOPs, kind 8, ten bytes (RFC 7323, appendix A)
@@ -40,17 +40,13 @@ MOST_BYTES: Final = max(_KINDS)
 
 
 def acknowledges(frame: Buffer) -> bool:
-    """Tell whether an express frame is TCP's and sets nothing up; not looked for behind a tag."""
-    if len(frame) < LEAST_FRAME_BYTES:
-        return False
-    ethertype = frame[12] << 8 | frame[13]
-    if ethertype == ETHERTYPE_IPV4:
-        at, protocol = 14 + (frame[14] & 15) * 4, frame[23]
-    elif ethertype == ETHERTYPE_IPV6:
-        at, protocol = 54, frame[20]
-    else:
-        return False
-    return protocol == TCP and at + 13 < len(frame) and not frame[at + 13] & SYN
+    """Tell whether an express frame is TCP's and sets nothing up."""
+    headers = locate(frame)
+    return (
+        headers is not None
+        and headers.protocol == TCP
+        and not frame[headers.transport + FLAGS_OFFSET] & SYN
+    )
 
 
 def superseded(reads: Reads) -> set[int]:
