@@ -216,6 +216,25 @@ def test_with_copies_what_somebody_waits_for_is_hardly_lost_either() -> None:
         assert delays[int(len(delays) * 0.85)] < 0.013  # the fast line's, when it has one
 
 
+@pytest.mark.parametrize(("loss", "state"), [(1.0, "stalled"), (0.4, "resting")])
+def test_with_copies_what_somebody_waits_for_goes_over_a_link_in_doubt_too(
+    loss: float, state: str
+) -> None:
+    world = redundant(*lines(), rates=[FAST, SLOW])
+    world.lines[1][0].loss = loss
+    world.stream("client", range(1500), 0.010, 1000)
+    world.run(15.5)
+    before = world.changes("client", 1)
+    assert before[-1] == state
+    world.sent = []
+    world.stream("client", range(2000, 2020), 0.010, express=True)
+    world.run(0.3)
+    assert world.changes("client", 1) == before
+    copies = [sent.datagram for sent in world.sent if sent.end == "client" and sent.kind == 2]
+    assert len(copies) == 40
+    assert len(set(copies)) == 20
+
+
 def test_copies_are_sealed_once_and_go_at_the_slower_link_s_pace() -> None:
     world = redundant(*lines(), rates=[FAST, SLOW])
     world.sent = []

@@ -23,6 +23,7 @@ class Bond:
         self._carrying: list[Member] = []
         self.spare: list[Member] = []  # metered, to carry what the others have no room for
         self.trusted: list[Member] = []  # of those that carry: for what must arrive in time
+        self._doubtful: list[Member] = []  # good for another copy only: stalled, or at rest
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -60,6 +61,8 @@ class Bond:
         fit = [member for member in usual if not member.unfit]
         self._carrying = fit or usual or metered or backup or stalled
         self.spare = metered if usual else []
+        usable = [one for one in (*usual, *stalled) if one.role is LinkRole.USUAL]
+        self._doubtful = [one for one in usable if one not in self._carrying]
         for member in self._members.values():
             member.link.share_probes(len(self._members))
             member.standby = member.role is not LinkRole.USUAL and member not in self._carrying
@@ -78,14 +81,19 @@ class Bond:
         return min(candidates, key=lambda member: member.delay_seconds(now), default=None)
 
     def for_express(self, count: int, now: float) -> Sequence[Member]:
-        """Return the links for an express frame that is sent `count` times, the best first."""
+        """Return the links for an express frame that is sent `count` times, the best first.
+
+        Where too few carry for so many copies, links in doubt get one too: at a tenth lost, a
+        good line passes for a stalled one every few minutes.
+        """
         candidates = self.trusted if count == 1 else self._carrying
-        if len(candidates) == 1:
+        extra = self._doubtful[: count - len(candidates)] if count > len(candidates) else []
+        if len(candidates) == 1 and not extra:
             return candidates
         ranked = sorted(candidates, key=lambda member: member.express_cost_seconds(now))
         if now - ranked[0].link.heard_at > UNHEARD_SECONDS:
             count = max(count, 2)
-        return ranked[:count]
+        return [*ranked[:count], *extra]
 
     def credit(self, member: Member, path: Path, count: int, size: int, now: float) -> None:
         """Count authentic datagrams on the link that brought them, whatever their header says."""
