@@ -21,6 +21,7 @@ from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
 from .core.slab import Slab
 from .device import Device
+from .inbox import Inbox
 from .keys import device_mac, public_key_of
 from .link_socket import LinkSocket
 from .linux.control_socket import ControlSocket
@@ -51,13 +52,13 @@ class ClientDaemon(Daemon):
         self._links = ClientLinks(
             self.loop,
             ServerName(self.loop, config.server_host, config.server_port),
-            self.watch,
+            self._watch_link,
             self._reader,
             lambda: self._client,
             lambda: self.wake(clock()),
             clock,
         )
-        self._slab = Slab()
+        self._inbox = Inbox(self._receive)
         self._device: Device | None = None
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
@@ -205,20 +206,34 @@ class ClientDaemon(Daemon):
         self._links.add(number, config, MARK if self._config.routing.networks else 0)
 
     def _reader(self, link: LinkSocket) -> Callable[[float], int]:
-        slab, number, since = self._slab, link.number, self.wall_clock.since
+        inbox, number, since = self._inbox, link.number, self.wall_clock.since
 
         def one(now: float) -> int:
-            if link.socket is None or self._client is None:
+            if link.socket is None:
                 return 0
-            received = link.socket.receive_into(slab.view)
+            received = link.socket.receive_into(inbox.room)
             if received is None:
                 return 0
             size, datagram_bytes = received
-            waited = since(link.socket.received_at, now)
-            self._client.receive(number, slab.view[:size], datagram_bytes, now, slab, waited)
+            inbox.add(number, size, datagram_bytes, now, since(link.socket.received_at, now))
             return size or 1
 
         return one
+
+    def _watch_link(self, descriptor: int, read: Callable[[float], int]) -> None:
+        self.watch(descriptor, read, self._inbox.flush)
+
+    def _receive(
+        self,
+        link: int,
+        data: memoryview,
+        datagram_bytes: int,
+        now: float,
+        slab: Slab,
+        waited: float,
+    ) -> None:
+        if self._client is not None:
+            self._client.receive(link, data, datagram_bytes, now, slab, waited)
 
     def _look(self) -> None:
         self._links.look(self._usable())

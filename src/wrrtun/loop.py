@@ -171,13 +171,25 @@ class Daemon:
         if number is not None:
             self._measuring = self.loop.call_later(seconds, self.use_only, None)
 
-    def watch(self, descriptor: int, read: Callable[[float], int], most: int = MAX_READS) -> None:
-        """Call `read` while it finds bytes, `most` times, then poll the core.
+    def watch(
+        self,
+        descriptor: int,
+        read: Callable[[float], int],
+        hand_on: Callable[[float], None] | None = None,
+    ) -> None:
+        """Call `read` while it finds bytes, some times, then `hand_on`, then poll the core.
 
         What else is ready is read before that, unless there were many reads.
         """
-        drain = Drain(most)
-        self._watch(descriptor, lambda now: drain.run(read, now), ENOUGH_READS)
+        drain = Drain(MAX_READS)
+
+        def many(now: float) -> int:
+            count = drain.run(read, now)
+            if hand_on is not None:
+                hand_on(now)
+            return count
+
+        self._watch(descriptor, many, ENOUGH_READS)
 
     def watch_many(self, descriptor: int, read: Callable[[int, float], int], most: int) -> None:
         """As `watch`; `read` is told how many reads to make, and tells how many found something.

@@ -15,8 +15,8 @@ from .core.responder import PeerKey, Responder
 from .core.server import PathFacts, Server
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
-from .core.slab import Slab
 from .device import Device
+from .inbox import Inbox
 from .keys import device_mac, public_key_of
 from .linux.control_socket import ControlSocket
 from .linux.machine import lift_descriptor_limit
@@ -54,7 +54,7 @@ class ServerDaemon(Daemon):
         super().__init__(config.watch, "server")
         self._config = config
         self._read_again = read_again
-        self._slab = Slab()
+        self._inbox: Inbox[Path] | None = None
         self._reads = Reads()
         self._devices: dict[str, Device] = {}
         self._socket: ServerSocket | None = None
@@ -76,7 +76,8 @@ class ServerDaemon(Daemon):
         settings = {peer.name: self._settings(peer) for peer in config.peers}
         self._server = Server(self._responder, settings, describe, draw, clock())
         self._router.update({peer.device: peer for peer in config.peers}, nat=config.nat)
-        self.watch(self._socket.fileno(), self._receive)
+        self._inbox = Inbox(self._server.receive)
+        self.watch(self._socket.fileno(), self._receive, self._inbox.flush)
 
     async def close(self) -> None:
         """Say goodbye, and take everything away that was set up."""
@@ -169,13 +170,13 @@ class ServerDaemon(Daemon):
 
     def _receive(self, now: float) -> int:
         assert self._socket is not None
-        assert self._server is not None
-        received = self._socket.receive_into(self._slab.view)
+        assert self._inbox is not None
+        received = self._socket.receive_into(self._inbox.room)
         if received is None:
             return 0
         size, datagram_bytes, path = received
         waited = self.wall_clock.since(self._socket.received_at, now)
-        self._server.receive(path, self._slab.view[:size], datagram_bytes, now, self._slab, waited)
+        self._inbox.add(path, size, datagram_bytes, now, waited)
         return size or 1
 
     def _transmit(self, transmits: list[Transmit]) -> None:

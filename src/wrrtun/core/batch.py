@@ -11,14 +11,21 @@ from typing import Final
 
 import numpy as np
 
-from .slab import Slab
-from .wire import CONTINUES, HEADER, MAX_BATCH_DATAGRAMS, PARTIAL, SEQ_BITS, SEQ_MASK
+from .slab import SLAB_BYTES, Slab
+from .wire import (
+    CONTINUES,
+    HEADER,
+    MAX_BATCH_DATAGRAMS,
+    MAX_RUN_BATCHES,
+    MAX_RUN_DATAGRAMS,
+    PARTIAL,
+    SEQ_BITS,
+    SEQ_MASK,
+)
 
-# What the flags add to the header of a frame that continues the first of its super-frame.
-_STARTS: Final = CONTINUES - PARTIAL << 60
 # The upper two bits of the type: see wire.py. A partial frame begins something, or goes on.
 _PLAIN, _BEGINS, _HANDSHAKE, _GOES_ON = range(4)
-_BARE: Final = np.uint64((1 << 62) - 1)  # a header without these bits
+_BARE: Final = (1 << 62) - 1  # a header without these bits
 _FEW: Final = 3  # below this, NumPy's calls cost more than a loop
 
 
@@ -41,6 +48,12 @@ class Run:
     starts: Sequence[int] = ()
     assumed: bool = False  # only the first and last headers were looked at whole
 
+    @property
+    def batches(self) -> int:
+        """For how many batches a slab needs room to hold its frames."""
+        small = self.count <= MAX_BATCH_DATAGRAMS and len(self.datagrams) <= SLAB_BYTES
+        return 1 if small else MAX_RUN_BATCHES
+
     def flags_of(self, index: int) -> int:
         """Return the wire flags of one datagram."""
         if not index or not (self.joined or self.starts):
@@ -51,29 +64,29 @@ class Run:
 def split(data: memoryview, datagram_bytes: int, slab: Slab | None = None) -> list[Run]:
     """Split what was received; if into a slab, `data` is the slab's beginning.
 
-    When the last header is what it would be if all continued the one before them, and all types say
-    so, the seqs between are assumed: if they are others, a tag is wrong, and `split_strictly` finds
-    what can be saved. The types are no nonce's part: no tag tells where a super-frame ends. A
-    datagram too short for a header yields a run of kind 0.
+    When the last header is what it would be if all seqs followed each other, and all types say that
+    frames continue the one before them or begin another super-frame, the headers between are
+    assumed: if they are others, a tag is wrong, and `split_strictly` finds what can be saved. The
+    types are no nonce's part: no tag tells where a super-frame ends. A datagram too short for a
+    header yields a run of kind 0.
     """
     size = len(data)
     if not 0 < datagram_bytes < size:
         return [_single(data)]
     count = -(-size // datagram_bytes)
     tail = (count - 1) * datagram_bytes
-    if _FEW < count <= MAX_BATCH_DATAGRAMS and tail + HEADER.size <= size:
+    if _FEW < count <= MAX_RUN_DATAGRAMS and tail + HEADER.size <= size:
         first, last = HEADER.unpack_from(data)[0], HEADER.unpack_from(data, tail)[0]
-        flags = first >> 60 & CONTINUES
-        steps = _STARTS if flags == PARTIAL else 0
-        if (
-            flags & PARTIAL
-            and last == first + count - 1 + steps
-            and last >> 62 == 0b11
-            and data[datagram_bytes::datagram_bytes].tobytes() == bytes((last >> 56,)) * (count - 1)
-        ):
-            run = _run(data, datagram_bytes, first, 0, count, True)
-            run.slab, run.assumed = slab, True
-            return [run]
+        if first >> 60 & PARTIAL and last & _BARE == (first & _BARE) + count - 1:
+            types = data[::datagram_bytes].tobytes()
+            goes_on, begins = first >> 56 & 0x3F | 0xC0, first >> 56 & 0x3F | 0x40
+            continuing = types.count(goes_on, 1)
+            if continuing + types.count(begins, 1) == count - 1:
+                run = _run(data, datagram_bytes, first, 0, count, continuing == count - 1)
+                run.slab, run.assumed = slab, True
+                if not run.joined:
+                    _find_starts(run, types, begins)
+                return [run]
     return split_strictly(data, datagram_bytes, slab)
 
 
@@ -81,7 +94,7 @@ def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = No
     """Split by looking at every header."""
     size = len(data)
     count = -(-size // datagram_bytes)
-    if count <= _FEW or datagram_bytes < HEADER.size or count > MAX_BATCH_DATAGRAMS * 16:
+    if count <= _FEW or datagram_bytes < HEADER.size or count > MAX_RUN_DATAGRAMS:
         starts = range(0, size, datagram_bytes)
         return [_single(data[start : start + datagram_bytes]) for start in starts]
     runs = []
@@ -94,19 +107,19 @@ def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = No
     if numbers.tolist() == [*range(first, first + count)]:  # as acknowledgements are, many times
         run = _run(data, datagram_bytes, first, 0, count, False)
         run.joined = run.flags == CONTINUES
-        if slab is not None and count <= MAX_BATCH_DATAGRAMS:
+        if slab is not None and count <= MAX_RUN_DATAGRAMS:
             run.slab = slab
         return [*runs, run]
     headers = numbers.astype(np.uint64)
     flags = (headers >> np.uint64(62)).astype(np.uint8).tobytes()
-    bare = headers & _BARE
+    bare = headers & np.uint64(_BARE)
     edges = (np.flatnonzero(bare[1:] - bare[:-1] != 1) + 1).tolist()
     for start, end in pairwise((0, *edges, count)):
         for first, last in _alike(flags, start, end):
             run = _run(data, datagram_bytes, int(headers[first]), first, last, False)
             if run.flags:
                 _mark_starts(run, flags[first:last])
-            if slab is not None and count <= MAX_BATCH_DATAGRAMS:
+            if slab is not None and count <= MAX_RUN_DATAGRAMS:
                 run.slab, run.first = slab, first
             runs.append(run)
     return runs
@@ -127,16 +140,17 @@ def _alike(flags: bytes, start: int, end: int) -> list[tuple[int, int]]:
 
 def _mark_starts(run: Run, flags: bytes) -> None:
     """Say which frames of a run continue the ones before them."""
-    begins = flags.find(_BEGINS, 1)
-    if begins < 0:
+    if _BEGINS not in flags[1:]:
         run.joined = run.count > 1
-        return
-    if run.flags == PARTIAL and _GOES_ON not in flags:
-        return
-    starts = []
-    while begins > 0:
-        starts.append(begins)
-        begins = flags.find(_BEGINS, begins + 1)
+    elif run.flags != PARTIAL or _GOES_ON in flags:
+        _find_starts(run, flags, _BEGINS)
+
+
+def _find_starts(run: Run, types: bytes, begins: int) -> None:
+    starts, at = [], types.find(begins, 1)
+    while at > 0:
+        starts.append(at)
+        at = types.find(begins, at + 1)
     run.starts = starts
 
 

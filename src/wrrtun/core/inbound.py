@@ -11,7 +11,7 @@ from .join import Opened, gather, vectors_of
 from .member import Member
 from .reorder import MAX_WAIT_SECONDS, ReorderBuffer
 from .session import Session
-from .slab import SLAB_BYTES, SLAB_SECONDS, SlabPool
+from .slab import SLAB_SECONDS, SlabPool
 from .unordered import UnorderedBuffer
 from .wire import BULK, CONTROL, EXPRESS, SEQ_MASK
 
@@ -239,7 +239,7 @@ class Inbound:
     def _hold(self, opened: Opened) -> None:
         """Move what must wait, and is small, out of its slab: thousands may wait."""
         slab = opened.slab
-        if slab is not None and opened.size_bytes < SLAB_BYTES // 2:
+        if slab is not None and opened.size_bytes < slab.size_bytes // 2:
             opened.own()
             self._slabs.lend(slab)
 
@@ -261,7 +261,7 @@ class Inbound:
         """Look at the window, open, commit; count what is refused."""
         window = session.window(run.kind)
         if window.check(run.seq, run.count):
-            slab = self._slabs.take() if run.joined or run.starts else None
+            slab = self._slabs.take(run.batches) if run.joined or run.starts else None
             opened, bad = session.opener.open(run, slab)
             if bad and run.assumed:
                 return self._open_strictly(session, run)

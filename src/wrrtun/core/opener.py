@@ -10,10 +10,10 @@ from cryptography.exceptions import InvalidTag
 from .batch import Run
 from .errors import Drop, PeerError
 from .headers import TCP, Buffer, alike, locate
-from .join import Opened
+from .join import MAX_SUPER_FRAME_BYTES, Opened
 from .seal import Aead, Suite, exhaust
 from .slab import Slab
-from .wire import HEADER, MAX_BATCH_DATAGRAMS, OVERHEAD_BYTES, PARTIAL, SEQ_MASK
+from .wire import HEADER, OVERHEAD_BYTES, PARTIAL, SEQ_MASK
 
 
 class Opener:
@@ -25,33 +25,35 @@ class Opener:
     def open(self, run: Run, slab: Slab | None = None) -> tuple[list[Opened], int]:
         """Open a run; return what is authentic, in order, and how many datagrams were not.
 
-        Frames that continue each other are joined, in the slab, and then it belongs to them. Of a
-        run that was only assumed to be one, all is authentic or nothing is opened.
+        Frames that continue each other are laid together, in the slab, and then it belongs to them.
+        Of a run that was only assumed to be one, all is authentic or nothing is opened.
         """
-        if run.joined and run.count <= MAX_BATCH_DATAGRAMS:
+        if run.count > 1:
             try:
-                joined = self._open_joined(run, slab or Slab())
+                whole = self._open_whole(run, slab)
             except InvalidTag:
-                joined = None
-            if joined is not None:
-                return [joined], 0
+                whole = []
+            if whole:
+                return whole, 0
             if run.assumed:
                 return [], run.count
         opened: list[Opened] = []
         bad = 0
-        if 1 < run.count <= MAX_BATCH_DATAGRAMS and not run.joined:
-            try:
-                if run.starts:
-                    return [self._open_parts(run, slab or Slab())], 0
-                return self._open_apart(run), 0
-            except InvalidTag:
-                pass  # some may be authentic
         for index in range(run.count):
             try:
                 opened.append(self._open_one(run, index))
             except InvalidTag:
                 bad += 1
         return opened, bad
+
+    def _open_whole(self, run: Run, slab: Slab | None) -> list[Opened]:
+        """Open all of a run together, or raise InvalidTag; nothing: it cannot be done."""
+        if run.joined:
+            joined = self._open_joined(run, slab or Slab()) if run.batches == 1 else None
+            return [joined] if joined is not None else []
+        if run.starts:
+            return [self._open_parts(run, slab or Slab(run.batches))]
+        return self._open_apart(run)
 
     def open_message(self, run: Run) -> bytes:
         """Open a lone datagram; raise PeerError(BAD_TAG)."""
@@ -105,8 +107,8 @@ class Opener:
         for first, behind in pairwise((0, *run.starts, count)):
             data, last = frames[first], frames[behind - 1]
             headers = locate(data)
-            if headers is None:
-                raise InvalidTag  # see _one
+            if headers is None or (behind - first) * size > MAX_SUPER_FRAME_BYTES:
+                raise InvalidTag  # see _one; nobody makes such, but each frame may be good
             if payload != headers.payload:
                 payload = headers.payload
                 payloads = [*slab.join(step, size - payload, payload)[:last_one]]

@@ -65,7 +65,7 @@ class Slab:
         if views is None:
             if len(self._joins) >= MAX_LAYOUTS:
                 self._joins.clear()
-            count = min(MAX_BATCH_DATAGRAMS, (SLAB_BYTES - first - size) // stride + 1)
+            count = min(self.datagrams, (self.size_bytes - first - size) // stride + 1)
             starts = range(first, first + count * stride, stride)
             views = [self.view[start : start + size] for start in starts]
             self._joins[stride, size, first] = views
