@@ -40,9 +40,9 @@ class Template:
         inner = self.inner = bytearray(frame[:payload])
         length = payload - transport + train.segment_bytes
         longer = len(frame) - transport - length
-        self._partial_at = transport + headers.checksum_offset
-        self._partial = ones_complement(_U16.unpack_from(inner, self._partial_at)[0] - longer)
-        _U16.pack_into(inner, self._partial_at, self._partial)
+        at = self._partial_at = transport + headers.checksum_offset
+        self._partial = ones_complement(_U16.unpack_from(inner, at)[0] - longer)
+        _U16.pack_into(inner, at, self._partial)
         # Whether IPv4 packets need ids that differ, and so headers with sums that differ.
         self.numbered = not ipv6 and not inner[network + 6] & DONT_FRAGMENT
         self.first_id: int = _U16.unpack_from(inner, network + 4)[0] if self.numbered else 0
@@ -79,6 +79,14 @@ class Template:
         if index == self._last:
             self.end(header, payload_bytes)
         return header
+
+    def number(self, layout: "Layout", at: int, first: int, count: int) -> None:
+        """Give frames `first` and following, which lie in the layout from `at` on, their ids."""
+        ids = _STEPS[:count].astype(np.uint16) + np.uint16(self.first_id + first & 0xFFFF)
+        layout.ids[at : at + count] = ids
+        sums = np.add(ids, self.sum, dtype=np.uint32)
+        sums += sums >> 16  # the carry; what is above 16 bits falls away below
+        layout.checksums[at : at + count] = ~sums
 
     def begin(self, frame: bytearray | memoryview) -> None:
         """Give the train's first frame what it alone has."""
@@ -196,11 +204,7 @@ class Cutter:
         layout.headers[at:end] = np.frombuffer(template.inner, layout.header)
         layout.payloads[at : at + full] = np.ndarray((full,), layout.segment, whole, start)
         if template.numbered:
-            ids = _STEPS[:count].astype(np.uint16) + np.uint16(template.first_id + first & 0xFFFF)
-            layout.ids[at:end] = ids
-            sums = np.add(ids, template.sum, dtype=np.uint32)
-            sums += sums >> 16  # the carry; what is above 16 bits falls away below
-            layout.checksums[at:end] = ~sums
+            template.number(layout, at, first, count)
         if template.tcp:
             first_seq = template.first_seq + first * step & 0xFFFFFFFF
             np.add(layout.seq_steps[:count], np.uint32(first_seq), out=layout.seqs[at:end])

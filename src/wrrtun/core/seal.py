@@ -64,7 +64,8 @@ class _Nonces:
     def many(self, first: int, count: int) -> tuple[bytes, ...]:
         """Return those of consecutive numbers."""
         steps, numbers, unpack = self._parts.get(count) or self._part(count)
-        np.add(steps, np.uint64(first), out=numbers)
+        # In two steps: NumPy is slow to add into another order of bytes.
+        numbers[...] = steps + first
         return unpack(self._memory)
 
     def _part(self, count: int) -> _Part:
@@ -139,7 +140,7 @@ class Sealer:
         size = step * (count - 1) + len(frames[-1]) + OVERHEAD_BYTES
         headers, authenticated, sealed = slab.batch(step)
         others = (kind | follow) << 60 | header & ((1 << 60) - 1)
-        np.add(_STEPS[:count], np.uint64(others), out=headers[:count])
+        headers[:count] = _STEPS[:count] + others
         if seq + count > SEQ_MASK:
             base = others & ~SEQ_MASK
             headers[:count] = [base | seq + i & SEQ_MASK for i in range(count)]
