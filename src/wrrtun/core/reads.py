@@ -94,7 +94,6 @@ class Reads:
         whole = memory.data
         starts = range(0, len(memory), SLOT_BYTES)
         self._slots = [whole[start : start + READ_BYTES] for start in starts]
-        self._rooms = [(slot,) for slot in self._slots]
         self._frames: dict[int, list[memoryview]] = {}
         self._columns: dict[int, npt.NDArray[np.uint16]] = {}
         self._words = np.ndarray((MAX_READS, WORDS), np.uint64, memory, 0, (SLOT_BYTES, 8))
@@ -104,8 +103,8 @@ class Reads:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def rooms(self, most: int) -> Sequence[tuple[memoryview]]:
-        """Return the next slots to read into, as readv wants each; none: it is enough.
+    def rooms(self, most: int) -> Sequence[memoryview]:
+        """Return the next slots to read into; none: it is enough.
 
         `most`: how many reads are wanted, those that were made counted in.
         """
@@ -113,7 +112,7 @@ class Reads:
         if size >= MAX_READ_BYTES:
             return ()
         chunk = SMALL_CHUNK_READS if size < made * SMALL_BYTES else CHUNK_READS
-        return self._rooms[made : min(most, made + chunk)]
+        return self._slots[made : min(most, made + chunk)]
 
     def add(self, read: bytes | bytearray | memoryview) -> None:
         """Take what was read elsewhere."""
