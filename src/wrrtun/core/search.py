@@ -12,6 +12,8 @@ REPORT_SECONDS: Final = 0.025
 # line's queue grows it is paced. It is one of its own if it is longer than what waits for a CPU.
 FAST_BYTES_PER_SECOND: Final = 25e6
 FAST_QUEUE_SECONDS: Final = 0.02
+# What such a line loses at once may have been lost in the socket of an end that had no CPU.
+FAST_LOSS_SECONDS: Final = 0.2
 
 
 class Search:
@@ -31,14 +33,15 @@ class Search:
     ) -> tuple[float, bool]:
         """Learn from a report; return the rate to go on with, and whether it is found."""
         flow = history.over(max(0.03, 6 * WIRE_BYTES / rate, 12 * gauge.jitter))
-        threshold = gauge.threshold(rate)
+        threshold, lossy = gauge.threshold(rate), flow
         if rate >= FAST_BYTES_PER_SECOND:
             threshold = max(threshold, FAST_QUEUE_SECONDS)
+            lossy = history.over(FAST_LOSS_SECONDS)
         self._high = self._high + 1 if gauge.queue > threshold else 0
         if flow is None:
             return rate, False
-        if flow.datagrams >= ENOUGH_DATAGRAMS and losses.excess(flow):
-            return losses.judge(flow, rate), True
+        if lossy is not None and lossy.datagrams >= ENOUGH_DATAGRAMS and losses.excess(lossy):
+            return losses.judge(lossy, rate), True
         full = self._high >= 2 or gauge.queue > 2 * threshold
         if full and (flow.delivered < 0.92 * flow.sent or self._high >= 4):
             return flow.delivered, True
