@@ -52,13 +52,17 @@ class Opened:
     apart: Sequence[Buffer] = ()
     more: Sequence[Buffer] = ()  # the payloads behind `data`, where they lie elsewhere
     parts: Sequence["Opened"] = ()  # in the place of all this, what the run is made of
+    _size_bytes: int = -1  # once it is known
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the frames, headers that were joined counted once."""
-        if self.parts:
-            return sum([part.size_bytes for part in self.parts])
-        return len(self.data) + sum(map(len, self.apart or self.more))
+        if self._size_bytes < 0:
+            if self.parts:
+                self._size_bytes = sum([part.size_bytes for part in self.parts])
+            else:
+                self._size_bytes = len(self.data) + sum(map(len, self.apart or self.more))
+        return self._size_bytes
 
     def own(self) -> None:
         """Copy the bytes: the slab that they lie in is about to be used again."""
