@@ -54,6 +54,7 @@ LAYERS = [
     {"router"},
     {"routing"},
     {"loop"},
+    {"inbox"},
     {"device", "drain"},
     {"enrol"},
     {"watch"},

@@ -19,9 +19,7 @@ from .core.reads import MAX_READS, Reads
 from .core.seal import Suite
 from .core.session import KeyLife
 from .core.settings import UDP_IPV4_BYTES, UDP_IPV6_BYTES, TunnelSettings, tunnel_mtu
-from .core.slab import Slab
 from .device import Device
-from .inbox import Inbox
 from .keys import device_mac, public_key_of
 from .link_socket import LinkSocket
 from .linux.control_socket import ControlSocket
@@ -52,13 +50,12 @@ class ClientDaemon(Daemon):
         self._links = ClientLinks(
             self.loop,
             ServerName(self.loop, config.server_host, config.server_port),
-            self._watch_link,
-            self._reader,
+            self.watch,
+            self.wall_clock.since,
             lambda: self._client,
             lambda: self.wake(clock()),
             clock,
         )
-        self._inbox = Inbox(self._receive)
         self._device: Device | None = None
         self._control: ControlSocket | None = None
         self._monitor: Monitor | None = None
@@ -204,36 +201,6 @@ class ClientDaemon(Daemon):
 
     def _add_link(self, number: int, config: LinkConfig) -> None:
         self._links.add(number, config, MARK if self._config.routing.networks else 0)
-
-    def _reader(self, link: LinkSocket) -> Callable[[float], int]:
-        inbox, number, since = self._inbox, link.number, self.wall_clock.since
-
-        def one(now: float) -> int:
-            if link.socket is None:
-                return 0
-            received = link.socket.receive_into(inbox.room)
-            if received is None:
-                return 0
-            size, datagram_bytes = received
-            inbox.add(number, size, datagram_bytes, now, since(link.socket.received_at, now))
-            return size or 1
-
-        return one
-
-    def _watch_link(self, descriptor: int, read: Callable[[float], int]) -> None:
-        self.watch(descriptor, read, self._inbox.flush)
-
-    def _receive(
-        self,
-        link: int,
-        data: memoryview,
-        datagram_bytes: int,
-        now: float,
-        slab: Slab,
-        waited: float,
-    ) -> None:
-        if self._client is not None:
-            self._client.receive(link, data, datagram_bytes, now, slab, waited)
 
     def _look(self) -> None:
         self._links.look(self._usable())

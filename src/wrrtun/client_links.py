@@ -9,6 +9,8 @@ from .config import LinkConfig
 from .core.client import Client
 from .core.errors import ConfigError
 from .core.link_state import LinkState
+from .core.slab import Slab
+from .inbox import Inbox
 from .link_socket import LinkSocket
 from .linux.monitor import AddressRemoved, Change, LinkDown
 from .server_name import ServerName
@@ -20,21 +22,22 @@ log = logging.getLogger("wrrtun")
 LOOK_SECONDS: Final = 0.5
 
 Read = Callable[[float], int]
+HandOn = Callable[[float], None]
 
 
 class ClientLinks:
     """The links by number, and the server's name that they share.
 
-    `watch` has the loop read a descriptor, with what `reader` makes for a link; `client` returns
-    the core, None before there is one; `wake` polls it.
+    `watch` has the loop read a descriptor and hand on what came; `waited` says for how long
+    something lay in a socket; `client` returns the core, None before there is one; `wake` polls it.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         server: ServerName,
-        watch: Callable[[int, Read], None],
-        reader: Callable[[LinkSocket], Read],
+        watch: Callable[[int, Read, HandOn], None],
+        waited: Callable[[float, float], float],
         client: Callable[[], Client | None],
         wake: Callable[[], None],
         clock: Callable[[], float],
@@ -43,7 +46,8 @@ class ClientLinks:
         self.server = server
         self._loop = loop
         self._watch = watch
-        self._reader = reader
+        self._waited = waited
+        self._inbox = Inbox(self._receive)
         self._client = client
         self._wake = wake
         self._clock = clock
@@ -72,7 +76,7 @@ class ClientLinks:
         """Have the loop read a link's socket: anew, after an error."""
         if link.socket is not None:
             self._loop.remove_reader(link.socket.fileno())
-            self._watch(link.socket.fileno(), self._reader(link))
+            self._watch(link.socket.fileno(), self._reader(link), self._inbox.flush)
 
     def close(self, link: LinkSocket) -> None:
         """Close a link's socket."""
@@ -114,6 +118,34 @@ class ClientLinks:
                     if link.socket is None:
                         self._lose(link, link.failure)
         self.open_closed()
+
+    def _reader(self, link: LinkSocket) -> Read:
+        inbox, number, waited = self._inbox, link.number, self._waited
+
+        def one(now: float) -> int:
+            if link.socket is None:
+                return 0
+            received = link.socket.receive_into(inbox.room)
+            if received is None:
+                return 0
+            size, datagram_bytes = received
+            inbox.add(number, size, datagram_bytes, now, waited(link.socket.received_at, now))
+            return size or 1
+
+        return one
+
+    def _receive(
+        self,
+        number: int,
+        data: memoryview,
+        datagram_bytes: int,
+        now: float,
+        slab: Slab,
+        waited: float,
+    ) -> None:
+        client = self._client()
+        if client is not None:
+            client.receive(number, data, datagram_bytes, now, slab, waited)
 
     def _open(self, link: LinkSocket) -> None:
         before = link.failure
