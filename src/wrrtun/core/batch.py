@@ -107,8 +107,7 @@ def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = No
     if numbers.tolist() == [*range(first, first + count)]:  # as acknowledgements are, many times
         run = _run(data, datagram_bytes, first, 0, count, False)
         run.joined = run.flags == CONTINUES
-        if slab is not None and count <= MAX_RUN_DATAGRAMS:
-            run.slab = slab
+        run.slab = slab
         return [*runs, run]
     headers = numbers.astype(np.uint64)
     flags = (headers >> np.uint64(62)).astype(np.uint8).tobytes()
@@ -119,7 +118,7 @@ def split_strictly(data: memoryview, datagram_bytes: int, slab: Slab | None = No
             run = _run(data, datagram_bytes, int(headers[first]), first, last, False)
             if run.flags:
                 _mark_starts(run, flags[first:last])
-            if slab is not None and count <= MAX_RUN_DATAGRAMS:
+            if slab is not None:
                 run.slab, run.first = slab, first
             runs.append(run)
     return runs
