@@ -59,6 +59,12 @@ def test_a_short_one_is_handed_on_at_once() -> None:
     assert taker.handed == [(7, bytes(96), 96, 0.0)]
 
 
+def test_an_empty_one_is_handed_on_too() -> None:
+    taker = Taker()
+    taker.receive(7, b"", 1)
+    assert taker.handed == [(7, b"", 1, 0.0)]
+
+
 def test_nothing_follows_a_datagram_that_is_shorter_than_its_fellows() -> None:
     taker = Taker()
     taker.receive(7, bytes(40_000), 1000)

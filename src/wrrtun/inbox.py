@@ -24,7 +24,7 @@ class Inbox(Generic[Source]):
         self._slab = Slab(MAX_RUN_BATCHES)
         self.room = self._slab.view  # for the next receive call: 64 KB at least
         self._end = 0
-        self._source: Source | None = None
+        self._source: Source | None = None  # of what is there; it may be an empty datagram
         self._datagram_bytes = 0
         self._waited_seconds = 0.0
 
@@ -50,9 +50,9 @@ class Inbox(Generic[Source]):
 
     def flush(self, now: float) -> None:
         """Hand on what is there."""
-        if not self._end:
+        source, self._source = self._source, None
+        if source is None:
             return
-        assert self._source is not None
         data = self._slab.view[: self._end]
         self._end, self.room = 0, self._slab.view
-        self._take(self._source, data, self._datagram_bytes, now, self._slab, self._waited_seconds)
+        self._take(source, data, self._datagram_bytes, now, self._slab, self._waited_seconds)
