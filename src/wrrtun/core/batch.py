@@ -16,7 +16,6 @@ from .wire import (
     CONTINUES,
     HEADER,
     MAX_BATCH_DATAGRAMS,
-    MAX_RUN_BATCHES,
     MAX_RUN_DATAGRAMS,
     PARTIAL,
     SEQ_BITS,
@@ -51,8 +50,7 @@ class Run:
     @property
     def batches(self) -> int:
         """For how many batches a slab needs room to hold its frames."""
-        small = self.count <= MAX_BATCH_DATAGRAMS and len(self.datagrams) <= SLAB_BYTES
-        return 1 if small else MAX_RUN_BATCHES
+        return max(-(-self.count // MAX_BATCH_DATAGRAMS), -(-len(self.datagrams) // SLAB_BYTES))
 
     def flags_of(self, index: int) -> int:
         """Return the wire flags of one datagram."""

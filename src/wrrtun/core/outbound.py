@@ -62,6 +62,9 @@ RUN_SECONDS: Final = 0.004
 # what must wait stays in the receiver's cache.
 MAX_TURN_BYTES: Final = 8 * MAX_BATCH_BYTES
 MAX_RUN_BYTES: Final = MAX_RUN_BATCHES * MAX_BATCH_BYTES
+# What is carried by links that nothing paces, from here on, may be all that the CPU can do, and the
+# more links, the less is each one's: a turn is a full run at least.
+BUSY_BITS_PER_SECOND: Final = 1e8
 # Two frames leave a pacer together anyway, and one system call is half of two.
 RUN_DATAGRAMS: Final = 2
 # How many frames go over two links after a rest in which one may have died: a question, or the
@@ -221,7 +224,7 @@ class Outbound:
         if number is None:
             return []
         turn = self._turn = ready[number]
-        self._turn_bytes = min(_rate(turn, now) / 8 * RUN_SECONDS, MAX_TURN_BYTES)
+        self._turn_bytes = min(_stay_bytes(turn, now), MAX_TURN_BYTES)
         return [turn]
 
     def _sparing(self, now: float) -> dict[int, Member]:
@@ -240,7 +243,7 @@ class Outbound:
 
     def _run_datagrams(self, member: Member, size_bytes: int, now: float) -> int:
         """Say how many datagrams of this size may go to this link in one run; at least one."""
-        wanted_bytes = max(_rate(member, now) / 8 * RUN_SECONDS, RUN_DATAGRAMS * size_bytes)
+        wanted_bytes = max(_stay_bytes(member, now), RUN_DATAGRAMS * size_bytes)
         allowed = member.pacer.allowance(now) // (size_bytes + member.header_bytes)
         most = min(int(wanted_bytes), MAX_RUN_BYTES) // size_bytes
         return max(1, min(most, allowed, MAX_RUN_DATAGRAMS))
@@ -279,6 +282,10 @@ class Outbound:
         ]
 
 
-def _rate(member: Member, now: float) -> float:
-    """Return what a link carries, in bits/s: as it was found, or as it has been used of late."""
-    return member.rate_bits_per_second or member.meter.bits_per_second(now)
+def _stay_bytes(member: Member, now: float) -> float:
+    """Say how much is given to a link before it is another one's turn."""
+    known = member.rate_bits_per_second
+    # Where a rate is not known, it is what the link has been used with of late.
+    rate = known or member.meter.bits_per_second(now)
+    stay_bytes = rate / 8 * RUN_SECONDS
+    return stay_bytes if known or rate < BUSY_BITS_PER_SECOND else max(stay_bytes, MAX_RUN_BYTES)
