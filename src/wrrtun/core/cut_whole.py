@@ -5,16 +5,12 @@ once, or one on a fast link, are that.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
 from .cutter import Layout, Template
 from .slab import Slab
 from .train import Train
-from .wire import MAX_RUN_DATAGRAMS
-
-_STEPS: Final = np.arange(MAX_RUN_DATAGRAMS)
 
 Frames = list[bytearray | memoryview]
 
@@ -39,12 +35,12 @@ def cut_whole(trains: Sequence[Train], slab: Slab, at: int) -> Frames:
         inners += template.inner
         counts.append(count)
         # Less what the steps of all frames count up to it.
-        first_seqs.append(template.first_seq - (end - at) * step)
+        first_seqs.append(template.first_seq - (end - at) * step & 0xFFFF_FFFF)
         end += count
     repeats = np.array(counts)
     layout.headers[at:end] = np.frombuffer(inners, layout.header).repeat(repeats)
-    seqs = np.array(first_seqs).repeat(repeats)
-    layout.seqs[at:end] = seqs + _STEPS[: end - at] * step & 0xFFFF_FFFF
+    seqs = np.array(first_seqs, np.uint32).repeat(repeats)
+    layout.seqs[at:end] = seqs + layout.seq_steps[: end - at]
     frames = layout.frames[at:end]
     first = 0
     for template, count in zip(templates, counts, strict=True):

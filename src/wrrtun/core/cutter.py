@@ -144,12 +144,9 @@ class Layout:
         network, transport = headers.network, headers.transport
         self.headers = column(self.header, 0)
         self.payloads = column(self.segment, headers.payload)
-        self.lengths = column(">u2", network + (4 if headers.ipv6 else 2))
         self.ids = column(">u2", network + 4)
         self.checksums = column(">u2", network + 10)
         self.seqs = column(">u4", transport + 4)
-        self.partials = column(">u2", transport + headers.checksum_offset)
-        self.flags = column("u1", transport + 13)
         self.seq_steps = _STEPS[:count] * np.uint32(segment_bytes)
 
 
@@ -207,7 +204,7 @@ class Cutter:
             template.number(layout, at, first, count)
         if template.tcp:
             first_seq = template.first_seq + first * step & 0xFFFFFFFF
-            np.add(layout.seq_steps[:count], np.uint32(first_seq), out=layout.seqs[at:end])
+            layout.seqs[at:end] = layout.seq_steps[:count] + np.uint32(first_seq)
         if first == 0:
             template.begin(frames[0])
         if full < count:
