@@ -42,7 +42,8 @@ def test_a_server_that_starts_later_is_no_error(
     with wire.far:
         server = ServerSocket(None, 5001)
     client.send(b"now", 1400)
-    assert received(server)[0][0] == b"now"
+    # What the wire still held of the attempts (a neighbour was being looked for) may come first.
+    eventually(lambda: received(server)[-1][0] == b"now")
     server.close()
 
 

@@ -9,7 +9,15 @@ import pytest
 from bench.lab.topology import SERVER_ADDRESS, Lab
 from bench.traffic import Load, start_load, start_ping
 from bench.tunnel import PORT, SERVER_INSIDE, Daemon
-from tests.netns.ends import Ends, Identity, Sniffer, eventually, lost_nothing, only_peer
+from tests.netns.ends import (
+    Ends,
+    Identity,
+    Sniffer,
+    eventually,
+    links_up,
+    lost_nothing,
+    only_peer,
+)
 from wrrtun.core.wire import HEADER, OVERHEAD_BYTES, TAG_BYTES
 
 pytestmark = pytest.mark.root
@@ -151,11 +159,11 @@ def test_hostile_datagrams_are_counted_and_change_nothing(ends: Ends, lab: Lab) 
         assert udp_payloads(sniffer.packets(), SERVER, port) == []
     assert dropped(pair.server) - before == 2 * len(datagrams)
     said = pair.server.output().removeprefix(log).splitlines()
-    # What its own probes of size and rate find meanwhile, it may tell.
-    assert [line for line in said if " link carries " not in line] == []
+    # It may tell what its own probes of size and rate find, and what a busy machine loses.
+    assert [line for line in said if " link carries " not in line and "loses " not in line] == []
     for end in (pair.client, pair.server):
         peer = only_peer(end)
         assert peer.session.up
         assert peer.session.rekeys == 0
         assert lost_nothing(end)
-        assert [link.state for link in peer.links] == ["up", "up"]
+    eventually(lambda: all(links_up(end) for end in (pair.client, pair.server)))
