@@ -66,6 +66,7 @@ LAYERS = [
     {"config_key"},
     {"clocks", "config", "keys"},
     {"core"},
+    {"put_off"},
 ]
 
 

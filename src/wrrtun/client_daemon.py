@@ -1,5 +1,6 @@
 """The client as a process: one TAP, one socket per link, one core Client."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from .clocks import clock
 from .config import MIN_MTU, ClientConfig, LinkConfig, least_mtu
 from .core.client import Client
 from .core.errors import ConfigError
-from .core.events import Event, MtuAgreed
+from .core.events import Event, LinkChanged, MtuAgreed, SessionDown
 from .core.initiator import Initiator
 from .core.offers import alone
 from .core.output import Transmit
@@ -61,6 +62,7 @@ class ClientDaemon(Daemon):
         self._monitor: Monitor | None = None
         self._client: Client | None = None
         self._only: int | None = None  # the link that is being measured
+        self._looking: asyncio.TimerHandle | None = None  # after the links
         self._metering = MeterKeeper(config.watch)
         self._routes = RouteKeeper(self.loop, config, self._usable)
 
@@ -102,7 +104,7 @@ class ClientDaemon(Daemon):
         self._routes.start()
         self._monitor = Monitor()
         self.watch(self._monitor.fileno(), self._network_changed)
-        self.loop.call_later(LOOK_SECONDS, self._look)
+        self._look_within(LOOK_SECONDS)
         self.wake(now)
 
     async def close(self) -> None:
@@ -202,9 +204,16 @@ class ClientDaemon(Daemon):
     def _add_link(self, number: int, config: LinkConfig) -> None:
         self._links.add(number, config, MARK if self._config.routing.networks else 0)
 
+    def _look_within(self, seconds: float) -> None:
+        if self._looking is not None:
+            if self._looking.when() <= self.loop.time() + seconds:
+                return
+            self._looking.cancel()
+        self._looking = self.loop.call_later(seconds, self._look)
+
     def _look(self) -> None:
-        self._links.look(self._usable())
-        self.loop.call_later(LOOK_SECONDS, self._look)
+        self._looking = None
+        self._look_within(self._links.look(self._usable()))
 
     def _network_changed(self, _now: float) -> bool:
         assert self._monitor is not None
@@ -254,6 +263,8 @@ class ClientDaemon(Daemon):
         self._routes.note(event)
         if isinstance(event, MtuAgreed) and self._device is not None:
             self._device.set_mtu(event.mtu)
+        elif isinstance(event, LinkChanged | SessionDown):
+            self._look_within(LOOK_SECONDS)
 
     def snapshot(self) -> Snapshot:
         """Describe the tunnel."""

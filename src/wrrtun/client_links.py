@@ -18,8 +18,9 @@ from .server_name import ServerName
 log = logging.getLogger("wrrtun")
 
 # A link whose interface or address is not there is tried again this often; news from netlink
-# makes it sooner.
+# makes it sooner. While every link is up there is hardly anything to look for.
 LOOK_SECONDS: Final = 0.5
+CALM_LOOK_SECONDS: Final = 5.0
 
 Read = Callable[[float], int]
 HandOn = Callable[[float], None]
@@ -95,15 +96,23 @@ class ClientLinks:
             self._open(link)
         return link.socket is not None
 
-    def look(self, usable: bool) -> None:
-        """Open what was closed, and replace what no answer comes to; called twice a second."""
+    def look(self, usable: bool) -> float:
+        """Open what was closed, and replace what no answer comes to; return when to look again.
+
+        In seconds from now, and sooner when a link changes.
+        """
         now = self._clock()
-        for link in self.sockets.values():
-            if link.wears_out(self._is_down(link.number), now):
+        down = {number for number in self.sockets if self._is_down(number)}
+        closed = [link for link in self.sockets.values() if link.socket is None]
+        for number, link in self.sockets.items():
+            if link.wears_out(number in down, now):
                 self.close(link)
-        self.open_closed()
+                closed.append(link)
         self.server.look(usable, now, self._server_moved)
-        self._wake()
+        if closed:
+            self.open_closed()
+            self._wake()
+        return LOOK_SECONDS if closed or down or not usable else CALM_LOOK_SECONDS
 
     def network_changed(self, changes: list[Change]) -> None:
         """Act on what netlink tells, before a timeout would."""

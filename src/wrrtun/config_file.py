@@ -20,7 +20,6 @@ Every error is a ConfigError that names the file or the option, the key, and wha
 """
 
 import contextlib
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -178,6 +177,8 @@ def unknown(key: str, source: Source) -> str:
         if tables[0] in ("client", "server"):
             return said + f"it is a {tables[0]}'s, and this is a {source.keys}'s file"
         return said + f"it belongs below [{tables[0]}]"
+    import difflib  # noqa: PLC0415 (at the top, a daemon would have it for good)
+
     nearest = difflib.get_close_matches(key, own, n=1, cutoff=0.5)
     return said + (
         f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(own))}"

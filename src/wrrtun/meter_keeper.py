@@ -55,7 +55,9 @@ class MeterKeeper:
             self._task.cancel()
         if bond is not None:
             self._count(links, bond)
-            self._save(list(links.values()), float("inf"))
+            document = self._due(links, float("inf"))
+            if document is not None:
+                self._write(document)
 
     async def _keep(
         self,
@@ -67,8 +69,10 @@ class MeterKeeper:
         while True:
             await asyncio.sleep(COUNT_SECONDS)
             self._count(links(), bond)
-            # In a thread: a memory card may take a second.
-            await asyncio.to_thread(self._save, list(links().values()), time.monotonic())
+            document = self._due(links(), time.monotonic())
+            if document is not None:
+                # In a thread: a memory card may take a second.
+                await asyncio.to_thread(self._write, document)
             before, offered = offered, self.offers(links())
             if before != offered:
                 for number, link in links().items():
@@ -89,10 +93,12 @@ class MeterKeeper:
                 total = member.link.outgoing.bytes + member.link.incoming.bytes
                 self._ledger.count(link.where, link.metered, total, time.time())
 
-    def _save(self, links: list[LinkConfig], now: float) -> None:
-        document = self._file.due(self._ledger, links, now) if self._file else None
-        if document is None or self._file is None:
-            return
+    def _due(self, links: dict[int, LinkConfig], now: float) -> bytes | None:
+        """Return what is to be saved now."""
+        return self._file.due(self._ledger, list(links.values()), now) if self._file else None
+
+    def _write(self, document: bytes) -> None:
+        assert self._file is not None
         try:
             self._file.write(document)
         except OSError as error:

@@ -10,7 +10,6 @@ caller puts the option's name before it. Text that may be a key is never quoted.
 """
 
 import re
-from fractions import Fraction
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -254,21 +253,20 @@ def _parse_weight(text: str, link: str) -> tuple[float, int | None]:
             f"{quoted(link)}: {quoted(text)} is no weight; a weight is a number above 0, "
             "a rate such as 10mbit, or auto"
         )
-    number, unit = Fraction(match[1]), match[2].lower()
+    number, unit = float(match[1]), match[2].lower()
     if unit and unit not in RATE_UNITS:
         raise ConfigError(
             f"{quoted(link)}: {quoted(match[2])} is no unit; there are {', '.join(RATE_UNITS)} "
             "(bits per second, k = 1000)"
         )
-    if unit:
-        number = number * RATE_UNITS[unit] / RATE_UNITS["mbit"]
-    weight = float(number)
+    rate = round(number * RATE_UNITS[unit]) if unit else None
+    weight = number if rate is None else rate / RATE_UNITS["mbit"]
     if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
         raise ConfigError(
             f"{quoted(link)}: {quoted(text)} is out of range; a weight is {MIN_WEIGHT:g} to "
             f"{MAX_WEIGHT:.0f}, a rate as many Mbit/s"
         )
-    return weight, round(number * RATE_UNITS["mbit"]) if unit else None
+    return weight, rate
 
 
 def _bad_device(text: str) -> str:
