@@ -6,12 +6,11 @@ bytes that Noise gives each cipher (Noise, 12.2 and 12.3). A (key, class, seq) i
 
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from .headers import Buffer
@@ -43,36 +42,46 @@ class Suite(IntEnum):
 
 
 _STEPS: Final = np.arange(MAX_RUN_DATAGRAMS, dtype=np.uint64)
-_BEGINS: Final = np.uint64(
-    (CONTINUES ^ PARTIAL) << 60
-)  # makes of a frame that goes on one that begins
+_BEGINS: Final = (CONTINUES ^ PARTIAL) << 60  # makes of a frame that goes on one that begins
+_LOWEST: Final = [bytes((value,)) for value in range(256)]
+_UNPACK: Final = struct.Struct("12s" * len(_LOWEST)).unpack
+_MAX_BLOCKS: Final = 2
+_FEW: Final = 16  # cost less one by one
 exhaust = deque[object](maxlen=0).extend  # the quickest way through an iterator
 
 
-_Part = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Callable[..., tuple[bytes, ...]]]
-
-
 class _Nonces:
-    """Makes nonces for all keys whose cipher wants the number in one order of bytes."""
+    """Makes nonces for all keys whose cipher wants the number in one order of bytes.
+
+    All that differ in the lowest byte only are made together, and those made of late are kept.
+    (For NumPy it is little work, but getting at NumPy is more, after so much else.)
+    """
 
     def __init__(self, order: str) -> None:
         self.one = struct.Struct(f"{order}4xQ").pack
-        self._memory = bytearray(12 * MAX_RUN_DATAGRAMS)
-        self._numbers = np.ndarray((MAX_RUN_DATAGRAMS,), f"{order}u8", self._memory, 4, (12,))
-        self._parts: dict[int, _Part] = {}
+        self._lowest = 11 if order == ">" else 4
+        self._blocks: dict[int, tuple[bytes, ...]] = {}  # by the number without the lowest byte
 
     def many(self, first: int, count: int) -> tuple[bytes, ...]:
-        """Return those of consecutive numbers."""
-        steps, numbers, unpack = self._parts.get(count) or self._part(count)
-        # In two steps: NumPy is slow to add into another order of bytes.
-        numbers[...] = steps + first
-        return unpack(self._memory)
+        """Return those of consecutive numbers, 256 at most."""
+        if count < _FEW:
+            return tuple(map(self.one, range(first, first + count)))
+        low = first & 0xFF
+        some = self._block(first >> 8)[low : low + count]
+        if len(some) < count:
+            some += self._block((first >> 8) + 1)[: count - len(some)]
+        return some
 
-    def _part(self, count: int) -> _Part:
-        """Cut the arrays for so many: a quarter of the work, so it is done once."""
-        part = _STEPS[:count], self._numbers[:count], struct.Struct("12s" * count).unpack_from
-        self._parts[count] = part
-        return part
+    def _block(self, number: int) -> tuple[bytes, ...]:
+        block = self._blocks.get(number)
+        if block is None:
+            if len(self._blocks) >= _MAX_BLOCKS:
+                del self._blocks[next(iter(self._blocks))]
+            like, lowest = self.one(number << 8), self._lowest
+            before, behind = like[:lowest], like[lowest + 1 :]
+            text = before + (behind + before).join(_LOWEST) + behind
+            block = self._blocks[number] = _UNPACK(text)
+        return block
 
 
 _NONCES: Final = {
@@ -139,13 +148,13 @@ class Sealer:
         step = len(frames[0]) + OVERHEAD_BYTES
         size = step * (count - 1) + len(frames[-1]) + OVERHEAD_BYTES
         headers, authenticated, sealed = slab.batch(step)
-        others = (kind | follow) << 60 | header & ((1 << 60) - 1)
-        headers[:count] = _STEPS[:count] + others
-        if seq + count > SEQ_MASK:
-            base = others & ~SEQ_MASK
+        base = (kind | follow) << 60 | link << 56 | self._session
+        if seq + count <= SEQ_MASK:
+            headers[:count] = _STEPS[:count] + (base | seq)
+        else:
             headers[:count] = [base | seq + i & SEQ_MASK for i in range(count)]
-        if starts:
-            headers[starts] ^= _BEGINS
+        for start in starts:
+            HEADER.pack_into(slab.view, step * start, base ^ _BEGINS | seq + start & SEQ_MASK)
         HEADER.pack_into(slab.view, 0, header)
         if size != step * count:
             sealed = sealed[:count]
