@@ -5,6 +5,7 @@ once, or one on a fast link, are that.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,15 +33,16 @@ def cut_whole(trains: Sequence[Train], slab: Slab, at: int) -> Frames:
         payloads[end : end + count] = np.ndarray((count,), segment, train.frame, payload)
         template = Template(train, headers)
         templates.append(template)
-        inners += template.inner
+        inners += template.inner * count
         counts.append(count)
         # Less what the steps of all frames count up to it.
         first_seqs.append(template.first_seq - (end - at) * step & 0xFFFF_FFFF)
         end += count
-    repeats = np.array(counts)
-    layout.headers[at:end] = np.frombuffer(inners, layout.header).repeat(repeats)
-    seqs = np.array(first_seqs, np.uint32).repeat(repeats)
-    layout.seqs[at:end] = seqs + layout.seq_steps[: end - at]
+    layout.headers[at:end] = np.frombuffer(inners, layout.header)
+    seqs: Any = np.uint32(first_seqs[0])
+    if first_seqs.count(first_seqs[0]) < len(first_seqs):  # not all of them go on from one another
+        seqs = np.array(first_seqs, np.uint32).repeat(counts)
+    layout.seqs[at:end] = layout.seq_steps[: end - at] + seqs
     frames = layout.frames[at:end]
     first = 0
     for template, count in zip(templates, counts, strict=True):
