@@ -100,7 +100,7 @@ class Way:
         if self._device is not None:
             device, into = self._device
             into.send(self._read)
-            reads = step("TAP read", device.read, 1)
+            reads = step("TAP read", device.read, 1, 0.0)
             assert len(reads) == 1, "the TAP has nothing"
             read = reads.read(0)
         train = step("parse", Train.parse, read)

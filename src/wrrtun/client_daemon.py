@@ -253,7 +253,7 @@ class ClientDaemon(Daemon):
     def _read_tap(self, most: int, now: float) -> int:
         assert self._device is not None
         assert self._client is not None
-        reads = self._device.read(most)
+        reads = self._device.read(most, now)
         count = len(reads)
         self._client.submit(reads, now)
         return count

@@ -87,9 +87,10 @@ class Device:
         except ConfigError as error:
             log.warning("hosts on the bridge need an MTU of %d: %s", self.mtu, error)
 
-    def read(self, most: int) -> Reads:
+    def read(self, most: int, now: float) -> Reads:
         """Read up to so many frames; they stay until `settle`."""
         reads = self._reads
+        reads.begin(now)
         while rooms := reads.rooms(most):
             sizes = self.tap.read_each(rooms)
             reads.sizes += sizes

@@ -11,7 +11,7 @@ from typing import Final
 LONG_BYTES: Final = 16_384
 # How many long reads one wake-up has at most: each takes as long as many small ones, and other
 # descriptors wait.
-MOST_LONG: Final = 4
+MOST_LONG: Final = 8
 # Looking for more pays if so many of the looks find something; the latest weigh most.
 PAYING_SHARE: Final = 1 / 8
 WEIGHT: Final = 1 / 8

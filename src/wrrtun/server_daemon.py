@@ -160,7 +160,7 @@ class ServerDaemon(Daemon):
         self._devices[peer.name] = device
 
         def read(most: int, now: float) -> int:
-            reads = device.read(most)
+            reads = device.read(most, now)
             count = len(reads)
             if self._server is not None:
                 self._server.submit(peer.name, reads, now)

@@ -366,6 +366,33 @@ def test_few_frames_are_looked_at_one_by_one_and_reads_end_at_a_quarter_of_a_meg
     assert [len(reads.rooms(most)) for most in (1, 8, 64)] == [0, 7, 32]
 
 
+def test_a_wake_up_reads_what_takes_it_a_time_if_more_than_that_waits() -> None:
+    reads, now = Reads(), 0.0
+
+    def wake(bytes_per_second: float, waiting: int) -> int:
+        """Read and carry; return how many super-frames were read."""
+        nonlocal now
+        reads.begin(now)
+        while (rooms := reads.rooms(MAX_READS)) and waiting:
+            some = rooms[:waiting]
+            waiting -= len(some)
+            for _ in some:
+                reads.add(bytes(60_000))
+        count = len(reads)
+        now += 60_000 * count / bytes_per_second
+        reads.clear()
+        return count
+
+    assert [wake(200e6, 1000) for _ in range(3)] == [8, 16, 16]  # 4 ms, to the next chunk
+    assert [wake(200e6, 1000), wake(20e6, 1000), wake(20e6, 1000)] == [16, 16, 8]
+    assert max(wake(1e12, 1000) for _ in range(10)) == 40
+    assert wake(1e12, 10) == 10  # nothing was left: the next may come at any time
+    now += 60.0
+    assert [wake(1e12, 1000), wake(1e12, 1000)] == [40, 40]
+    now += 60.0
+    assert wake(1e12, 1000) == 8
+
+
 def test_a_kernel_without_super_frames_of_datagrams_gets_them_one_by_one() -> None:
     head = struct.pack("<BBHHHH", NEEDS_CHECKSUM, GSO_UDP_L4, 42, 500, 34, 6)
     whole = super_frame(bytes(range(256)) * 200, 500, protocol=UDP)

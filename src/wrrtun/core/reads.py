@@ -22,10 +22,13 @@ from .wire import MAX_BATCH_DATAGRAMS
 READ_BYTES: Final = 65_536 + 64  # a super-frame, its virtio-net header, and room to spare
 # No power of two: equal places in all slots would share a few lines of the cache.
 SLOT_BYTES: Final = READ_BYTES + 64
-# What one wake-up reads at most, so that no side starves: so many frames, or bytes and a chunk.
+# What one wake-up reads at most, so that no side starves: so many frames, or bytes and a chunk. The
+# bytes are what is carried in a time, as the more are read together, the less each one costs.
 MAX_READS: Final = 2 * MAX_BATCH_DATAGRAMS
-MAX_READ_BYTES: Final = 1 << 18
-CHUNK_READS: Final = 8  # super-frames, that is half of what a core's own cache holds
+WAKE_SECONDS: Final = 0.004
+LEAST_READ_BYTES: Final = 1 << 18
+MOST_READ_BYTES: Final = 1 << 21
+CHUNK_READS: Final = 8
 SMALL_CHUNK_READS: Final = 32  # when those before are below this size
 SMALL_BYTES: Final = 2048
 # Of fewer, each is looked at: that costs less than NumPy's calls.
@@ -90,6 +93,9 @@ class Reads:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []  # bytes of each read
+        self._most_bytes = LEAST_READ_BYTES  # in this wake-up
+        self._bytes_before = 0  # in the one before, which began at:
+        self._began = 0.0
         memory = self._memory = np.zeros(MAX_READS * SLOT_BYTES, np.uint8)  # given when it is used
         whole = memory.data
         starts = range(0, len(memory), SLOT_BYTES)
@@ -103,13 +109,20 @@ class Reads:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def begin(self, now: float) -> None:
+        """Hear that a wake-up begins. If the one before left something, it followed at once."""
+        took, self._began = now - self._began, now
+        if self._bytes_before >= self._most_bytes:
+            wanted = int(self._bytes_before * WAKE_SECONDS / max(took, WAKE_SECONDS / 8))
+            self._most_bytes = min(max(wanted, LEAST_READ_BYTES), MOST_READ_BYTES)
+
     def rooms(self, most: int) -> Sequence[memoryview]:
         """Return the next slots to read into; none: it is enough.
 
         `most`: how many reads are wanted, those that were made counted in.
         """
         made, size = len(self.sizes), sum(self.sizes)
-        if size >= MAX_READ_BYTES:
+        if size >= self._most_bytes:
             return ()
         chunk = SMALL_CHUNK_READS if size < made * SMALL_BYTES else CHUNK_READS
         return self._slots[made : min(most, made + chunk)]
@@ -129,7 +142,9 @@ class Reads:
 
     def clear(self) -> None:
         """Use the slots again."""
-        self.sizes = []
+        if self.sizes:
+            self._bytes_before = sum(self.sizes)
+            self.sizes = []
 
     def read(self, index: int) -> memoryview:
         """Return one read: virtio-net header and frame."""
