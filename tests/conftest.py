@@ -8,12 +8,13 @@ import contextlib
 import ctypes
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from bench.lab import netem, uml
 
 # How long an example takes says how busy the machine is, and nothing about the program.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -21,7 +22,6 @@ hypothesis.settings.load_profile("any machine")
 
 CLONE_NEWNET = 0x40000000
 OWN_NAMESPACE = "/proc/thread-self/ns/net"
-UML = ("linux.uml", "linux")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,12 +72,18 @@ def missing_for_root_tests() -> str | None:
     return None
 
 
+@functools.cache
+def missing_for_netem_tests() -> str | None:
+    """Say what keeps tests of shaped lines from running here; None when nothing does."""
+    return None if netem.available() else uml.obstacle()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") and (missing := missing_for_root_tests()):
             item.add_marker(pytest.mark.skip(reason=missing))
-        if item.get_closest_marker("uml") and not any(map(shutil.which, UML)):
-            item.add_marker(pytest.mark.skip(reason="needs Debian's package user-mode-linux"))
+        if item.get_closest_marker("uml") and (missing := missing_for_netem_tests()):
+            item.add_marker(pytest.mark.skip(reason=f"needs netem: {missing}"))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import msgspec
 
 from bench.lab.ending import Held, end
 from bench.lab.namespace import Namespace
-from bench.lab.uml import UmlError, find_kernel, run
+from bench.lab.uml import UmlError, obstacle, run
 from bench.profiles import Direction
 
 LAB_SECONDS: Final = 4 * 3600.0
@@ -33,8 +33,8 @@ Side = Literal["near", "far"]  # of a cable: the client's, the server's
 
 
 def available() -> bool:
-    """Tell whether we may have packet sockets here, and there is a kernel for the guest."""
-    return os.geteuid() == 0 and find_kernel() is not None
+    """Tell whether we may have packet sockets here, and a guest would run."""
+    return os.geteuid() == 0 and obstacle() is None
 
 
 class Order(msgspec.Struct, frozen=True):

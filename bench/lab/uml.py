@@ -25,6 +25,7 @@ getrandom does not block. Timers fire 0.5 to 1.5 ms late.
 import contextlib
 import json
 import os
+import re
 import resource
 import selectors
 import shlex
@@ -63,6 +64,22 @@ def find_kernel() -> str | None:
     return shutil.which("linux.uml", path=f"{os.environ.get('PATH', '')}:/usr/bin")
 
 
+def obstacle() -> str | None:
+    """Say what keeps guests from running on this machine; None: nothing that is known.
+
+    The host takes a process's registers all at once or not at all (ptrace(2), PTRACE_SETREGSET),
+    and has 11 KB of them with AMX; a guest's kernel (6.1) has room for 2.7.
+    """
+    if find_kernel() is None:
+        return "no linux.uml here: install Debian's package user-mode-linux"
+    if re.search(r"\bamx_tile\b", Path("/proc/cpuinfo").read_text()):
+        return (
+            "user-mode Linux does not run on a processor with AMX: take another machine, or one "
+            "whose own kernel has netem"
+        )
+    return None
+
+
 def run(
     argv: Sequence[str],
     timeout_seconds: float,
@@ -77,9 +94,10 @@ def run(
     `wires` are packet sockets: the guest has a device for each, named vec0 and so on, and reads on
     /dev/tty3 what we are told on stdin.
     """
-    kernel = find_kernel()
-    if kernel is None:
-        raise UmlError("no linux.uml here: install Debian's package user-mode-linux")
+    trouble = obstacle()
+    if trouble is not None:
+        raise UmlError(trouble)
+    kernel = find_kernel() or ""
     with tempfile.TemporaryDirectory(prefix="wrrtun-uml-") as name:
         exchange = Path(name)
         _write_job(exchange, argv, env or {})
@@ -90,8 +108,8 @@ def run(
             return int(result.read_text())
         if not ended:
             raise UmlError(f"the guest was stopped: it ran for {timeout_seconds:.0f} s and more")
-        trouble = exchange / "trouble"
-        said = (trouble if trouble.exists() else exchange / "kernel").read_text(errors="replace")
+        report = exchange / "trouble"
+        said = (report if report.exists() else exchange / "kernel").read_text(errors="replace")
         raise UmlError(f"the guest ended without a result; its last words:\n{said[-2000:]}")
 
 
