@@ -48,6 +48,7 @@ IN_GUEST = "WRRTUN_LAB_GUEST"  # set in the guest's environment
 SUPERVISE = '"$@" & trap "kill -KILL $! -$!" TERM; wait'
 
 _REPOSITORY = Path(__file__).parents[2]
+_REGISTERS = Path(__file__).with_name("uml_registers.c")
 
 
 class UmlError(Exception):
@@ -65,19 +66,30 @@ def find_kernel() -> str | None:
 
 
 def obstacle() -> str | None:
-    """Say what keeps guests from running on this machine; None: nothing that is known.
-
-    The host takes a process's registers all at once or not at all (ptrace(2), PTRACE_SETREGSET),
-    and has 11 KB of them with AMX; a guest's kernel (6.1) has room for 2.7.
-    """
+    """Say what keeps guests from running on this machine; None: nothing that is known."""
     if find_kernel() is None:
         return "no linux.uml here: install Debian's package user-mode-linux"
-    if re.search(r"\bamx_tile\b", Path("/proc/cpuinfo").read_text()):
-        return (
-            "user-mode Linux does not run on a processor with AMX: take another machine, or one "
-            "whose own kernel has netem"
-        )
+    if _has_amx() and shutil.which("cc") is None:
+        return "no C compiler, which this processor takes: install Debian's packages gcc, libc6-dev"
     return None
+
+
+def _has_amx() -> bool:
+    """Tell whether a guest's kernel needs uml_registers.c here."""
+    return re.search(r"\bamx_tile\b", Path("/proc/cpuinfo").read_text()) is not None
+
+
+def _with_registers(exchange: Path) -> tuple[str, ...]:
+    """Return the words that start a command for which this processor has not too many registers."""
+    if not _has_amx():
+        return ()
+    made = exchange / "registers.so"
+    words = ("cc", "-O2", "-shared", "-fPIC", "-o", str(made), str(_REGISTERS))
+    try:
+        subprocess.run(words, capture_output=True, check=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise UmlError(f"cannot compile {_REGISTERS.name}: {error.stderr}") from error
+    return ("env", f"LD_PRELOAD={made}")
 
 
 def run(
@@ -199,6 +211,7 @@ def _boot_on(cpu: int, kernel: str, exchange: Path, deadline: float, wires: Sequ
         *("setpriv", "--pdeathsig", "TERM", "sh", "-c", SUPERVISE, "guest"),
         *("taskset", "--cpu-list", str(cpu)),
         *_ahead_of_others(),
+        *_with_registers(exchange),
         kernel,
         f"mem={MEMORY}",
         "rootfstype=hostfs",
