@@ -190,6 +190,7 @@ class ClientDaemon(Daemon):
         for number in added:
             self._add_link(number, numbered[number])
         self._links.open_closed()
+        self._look_within(LOOK_SECONDS)  # after those that could not be opened
         self._tell_links()
         trouble = self._routes.configure(config)
         return f"{len(numbered)} links, {len(added)} of them opened{trouble}"

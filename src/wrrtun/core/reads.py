@@ -22,8 +22,8 @@ from .wire import MAX_BATCH_DATAGRAMS
 READ_BYTES: Final = 65_536 + 64  # a super-frame, its virtio-net header, and room to spare
 # No power of two: equal places in all slots would share a few lines of the cache.
 SLOT_BYTES: Final = READ_BYTES + 64
-# What one wake-up reads at most, so that no side starves: so many frames, or bytes and a chunk. The
-# bytes are what is carried in a time, as the more are read together, the less each one costs.
+# What is read together costs less, but no side shall starve: one wake-up reads so many frames at
+# most, or the bytes that it can carry in this time (and what is left of a chunk).
 MAX_READS: Final = 2 * MAX_BATCH_DATAGRAMS
 WAKE_SECONDS: Final = 0.004
 LEAST_READ_BYTES: Final = 1 << 18
