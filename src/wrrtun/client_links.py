@@ -20,7 +20,7 @@ log = logging.getLogger("wrrtun")
 # A link whose interface or address is not there is tried again this often; news from netlink
 # makes it sooner. While every link is up there is hardly anything to look for.
 LOOK_SECONDS: Final = 0.5
-CALM_LOOK_SECONDS: Final = 5.0
+CALM_LOOK_SECONDS: Final = 15.0
 
 Read = Callable[[float], int]
 HandOn = Callable[[float], None]
