@@ -1,6 +1,5 @@
 """The client as a process: one TAP, one socket per link, one core Client."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from .linux.control_socket import ControlSocket
 from .linux.machine import has_aes
 from .linux.monitor import Monitor
 from .linux.udp import SendResult
-from .loop import IN_ORDER, Daemon, draw, was_held_up
+from .loop import IN_ORDER, Daemon, Timer, draw, was_held_up
 from .meter_keeper import MeterKeeper
 from .reload import refuse_restart, renumber
 from .report import LinkAddresses, peer_status
@@ -62,7 +61,7 @@ class ClientDaemon(Daemon):
         self._monitor: Monitor | None = None
         self._client: Client | None = None
         self._only: int | None = None  # the link that is being measured
-        self._looking: asyncio.TimerHandle | None = None  # after the links
+        self._looking = Timer(self.loop, self._look)  # after the links
         self._metering = MeterKeeper(config.watch)
         self._routes = RouteKeeper(self.loop, config, self._usable)
 
@@ -104,7 +103,7 @@ class ClientDaemon(Daemon):
         self._routes.start()
         self._monitor = Monitor()
         self.watch(self._monitor.fileno(), self._network_changed)
-        self._look_within(LOOK_SECONDS)
+        self._look_soon()
         self.wake(now)
 
     async def close(self) -> None:
@@ -190,7 +189,7 @@ class ClientDaemon(Daemon):
         for number in added:
             self._add_link(number, numbered[number])
         self._links.open_closed()
-        self._look_within(LOOK_SECONDS)  # after those that could not be opened
+        self._look_soon()  # after those that could not be opened
         self._tell_links()
         trouble = self._routes.configure(config)
         return f"{len(numbered)} links, {len(added)} of them opened{trouble}"
@@ -205,16 +204,12 @@ class ClientDaemon(Daemon):
     def _add_link(self, number: int, config: LinkConfig) -> None:
         self._links.add(number, config, MARK if self._config.routing.networks else 0)
 
-    def _look_within(self, seconds: float) -> None:
-        if self._looking is not None:
-            if self._looking.when() <= self.loop.time() + seconds:
-                return
-            self._looking.cancel()
-        self._looking = self.loop.call_later(seconds, self._look)
+    def _look_soon(self) -> None:
+        now = clock()
+        self._looking.set(now + LOOK_SECONDS, now)
 
-    def _look(self) -> None:
-        self._looking = None
-        self._look_within(self._links.look(self._usable()))
+    def _look(self, now: float) -> None:
+        self._looking.set(now + self._links.look(self._usable()), now)
 
     def _network_changed(self, _now: float) -> bool:
         assert self._monitor is not None
@@ -265,7 +260,7 @@ class ClientDaemon(Daemon):
         if isinstance(event, MtuAgreed) and self._device is not None:
             self._device.set_mtu(event.mtu)
         elif isinstance(event, LinkChanged | SessionDown):
-            self._look_within(LOOK_SECONDS)
+            self._look_soon()
 
     def snapshot(self) -> Snapshot:
         """Describe the tunnel."""
